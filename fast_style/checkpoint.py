@@ -1,0 +1,108 @@
+"""Release files: a trained transformer as safetensors whose metadata rebuilds and explains it.
+
+python -m fast_style.checkpoint model.safetensors      shows what is in one
+"""
+
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+import torchvision
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from fast_style import FastStyleError
+from fast_style.styles import file_sha256
+from fast_style.transformer_net import TransformerNet
+
+FORMAT = "fast_style transformer 1"
+
+
+class CheckpointError(FastStyleError):
+    """A file that is not a model of this project."""
+
+
+def save_release(
+    path: str | Path, transformer: TransformerNet, config: dict, style_image: Path, losses: dict[str, float]
+) -> None:
+    """Write a transformer to safetensors, with the resolved config, the style picture's hash, losses and versions."""
+    metadata = {
+        "format": FORMAT,
+        "model": config["model"],
+        "style": {"name": config["style"]["name"], "image": style_image.name, "sha256": file_sha256(style_image)},
+        "losses": losses,
+        "versions": {
+            "fast_style": version("fast-style"),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "pytorch_lightning": pl.__version__,
+        },
+        "config": config,
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in transformer.state_dict().items()}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    # safetensors' metadata maps strings to strings.
+    save_file(tensors, path, {key: value if key == "format" else json.dumps(value) for key, value in metadata.items()})
+
+
+def read_metadata(path: str | Path) -> dict:
+    """The metadata of a release file as plain data. Raises CheckpointError for any other file."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a release file of this project ({FORMAT})")
+    return {key: value if key == "format" else json.loads(value) for key, value in metadata.items()}
+
+
+def load_transformer(path: str | Path) -> tuple[TransformerNet, str]:
+    """The transformer of a release file or of a Lightning .ckpt, in eval mode, and the name of its style.
+
+    Only tensors and plain data are read; nothing in the file is executed. Raises CheckpointError.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(f"ckpt={path}: no such file")
+    if Path(path).suffix == ".ckpt":
+        model, style, state_dict = _read_lightning(path)
+    else:
+        metadata = read_metadata(path)
+        model, style = metadata["model"], metadata["style"]["name"]
+        with safe_open(path, "pt") as file:
+            state_dict = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    try:
+        transformer = TransformerNet(**model)
+        transformer.load_state_dict(state_dict)
+    except (TypeError, RuntimeError) as error:
+        raise CheckpointError(f"{path} does not fit this version's TransformerNet: {error}") from error
+    return transformer.eval(), style
+
+
+def _read_lightning(path: str | Path) -> tuple[dict, str, dict[str, torch.Tensor]]:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        config = checkpoint["hyper_parameters"]["config"]
+        prefix = "transformer."
+        weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+        return config["model"], config["style"]["name"], weights
+    except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
+        raise CheckpointError(f"cannot read {path} as a Lightning checkpoint of this project: {error}") from error
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
+        sys.exit("usage: python -m fast_style.checkpoint FILE.safetensors\n\nShow the metadata of a release file.")
+    try:
+        print(json.dumps(read_metadata(sys.argv[1]), indent=2))
+    except CheckpointError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Which device and precision suit this machine."""
+
+import torch
+
+from fast_style import FastStyleError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of a config value: auto (the accelerator if there is one), cpu, cuda, cuda:1, mps, ..."""
+    if name == "auto":
+        return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    try:
+        torch.zeros(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise FastStyleError(f"device={name} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """Lightning's name of a precision; auto is bf16-mixed where the hardware multiplies bfloat16, else 32-true."""
+    if name != "auto":
+        return name
+    return "bf16-mixed" if _multiplies_bfloat16(device) else "32-true"
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        # Elsewhere bfloat16 is emulated, and slower than float32.
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False

@@ -1,0 +1,124 @@
+"""Perceptual losses: Gram matrices, total variation, and the objective as weighted terms by name."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fast_style.loss_network import LossNetwork
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Gram matrix of feature maps: (B, C, H, W) -> (B, C, C), F F^T / (C H W), in float32 or wider.
+
+    Johnson et al. 2016, eq. 3. Accumulated outside autocast: sums over H W overflow float16 and drown in bfloat16.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        wide = features if features.dtype == torch.float64 else features.float()
+        flat = wide.flatten(2)
+        # Divided before the product, so that no intermediate value is larger than the result.
+        return flat @ (flat / (flat.shape[1] * flat.shape[2])).transpose(1, 2)
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Sum of squared differences of neighbouring pixels, per image: (B, C, H, W) -> (B,).
+
+    Johnson et al. 2016, section 3.2; Mahendran & Vedaldi 2015 with beta = 2.
+    """
+    images = images if images.dtype == torch.float64 else images.float()
+    vertical = (images[..., 1:, :] - images[..., :-1, :]).square().sum((1, 2, 3))
+    horizontal = (images[..., :, 1:] - images[..., :, :-1]).square().sum((1, 2, 3))
+    return vertical + horizontal
+
+
+def mean_squared_error(value: Tensor, target: Tensor) -> Tensor:
+    """Mean over all but the batch: (B, ...) and (B or 1, ...) -> (B,). Johnson et al. 2016, eq. 2."""
+    return (value - target).square().flatten(1).mean(1)
+
+
+def relative_error(value: Tensor, target: Tensor) -> Tensor:
+    """Squared error over the target's squared norm: (B, ...) and (B or 1, ...) -> (B,).
+
+    Departs from Johnson et al. 2016 (an absolute error): 1 is the error of an all-zero value in every layer, style and
+    loss network, so one weight means the same for all of them.
+    """
+    norm = target.square().flatten(1).sum(1)
+    return (value - target).square().flatten(1).sum(1) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+
+
+ERRORS = {"mean_squared": mean_squared_error, "relative": relative_error}
+
+
+class PerceptualLoss(nn.Module):
+    """The weighted content, style and total-variation terms for one style image; holds the style's Gram matrices.
+
+    style_image    (1, 3, H, W) RGB in [0, 1]
+    error          mean_squared | relative, of features and of Gram matrices
+    style_scales   sizes at which Gram matrices are compared; the paper's is [1]. At 0.5 a layer sees strokes twice as
+                   large (as in coarse-to-fine synthesis, Gatys et al. 2017), at a quarter of the cost.
+    Style errors are summed over layers and averaged over scales, content errors are summed over layers.
+    """
+
+    def __init__(
+        self,
+        loss_network: LossNetwork,
+        style_image: Tensor,
+        content_layers: Sequence[str],
+        style_layers: Sequence[str],
+        content_weight: float,
+        style_weight: float,
+        tv_weight: float,
+        error: str = "relative",
+        style_scales: Sequence[float] = (1.0,),
+    ):
+        super().__init__()
+        self.loss_network = loss_network
+        self.content_layers, self.style_layers = list(content_layers), list(style_layers)
+        self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
+        self.error, self.style_scales = ERRORS[error], list(style_scales)
+        for scale in self.style_scales:
+            for layer, gram in self.grams(loss_network(rescale(style_image, scale), self.style_layers)).items():
+                self.register_buffer(self._gram_name(layer, scale), gram, persistent=False)
+
+    def forward(self, stylized: Tensor, content_images: Tensor) -> dict[str, Tensor]:
+        """Weighted terms {"content_loss", "style_loss", "tv_loss"}, scalars in float32 whose sum is the objective.
+
+        Both arguments are RGB (B, 3, H, W) in [0, 1].
+        """
+        # Under autocast the image arrives in bfloat16, which is coarser than 8 bits a channel.
+        stylized = stylized.float()
+        with torch.no_grad():
+            content_features = self.loss_network(content_images, self.content_layers)
+        content = style = 0.0
+        for scale in self.style_scales:
+            wanted = {*self.style_layers, *self.content_layers} if scale == 1 else self.style_layers
+            features = self.loss_network(rescale(stylized, scale), wanted)
+            if scale == 1:
+                content = sum(
+                    self.error(features[layer].float(), content_features[layer].float())
+                    for layer in self.content_layers
+                )
+            for layer, gram in self.grams({layer: features[layer] for layer in self.style_layers}).items():
+                style = style + self.error(gram, getattr(self, self._gram_name(layer, scale))) / len(self.style_scales)
+        return {
+            "content_loss": self.content_weight * content.mean(),
+            "style_loss": self.style_weight * style.mean(),
+            "tv_loss": self.tv_weight * total_variation(stylized).mean(),
+        }
+
+    @staticmethod
+    def grams(features: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {layer: gram_matrix(maps) for layer, maps in features.items()}
+
+    @staticmethod
+    def _gram_name(layer: str, scale: float) -> str:
+        return f"style_gram_{layer}_{scale:g}".replace(".", "_")
+
+
+def rescale(images: Tensor, scale: float) -> Tensor:
+    """Antialiased resize of (B, C, H, W) by `scale`; the same tensor for 1."""
+    if scale == 1:
+        return images
+    size = [max(1, round(side * scale)) for side in images.shape[-2:]]
+    return F.interpolate(images, size, mode="bilinear", antialias=True)

@@ -1,0 +1,123 @@
+"""Image transformation networks: content image in, stylised image out, one forward pass.
+
+The network of Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution"
+(ECCV 2016, supplement, table 1), and its later instance-norm form (Ulyanov et al. 2017; Odena et al. 2016).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+NORMS = {"instance": lambda channels: nn.InstanceNorm2d(channels, affine=True), "batch": nn.BatchNorm2d}
+
+
+class ConvLayer(nn.Sequential):
+    """Padded convolution that keeps the size (or divides it by `stride`)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: str):
+        amount = 0 if padding == "none" else kernel_size // 2
+        mode = "reflect" if padding == "reflect" else "zeros"
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=amount, padding_mode=mode),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around an identity, without a ReLU after the addition (Gross & Wilber 2016)."""
+
+    def __init__(self, channels: int, norm: str, padding: str):
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvLayer(channels, channels, 3, 1, padding),
+            NORMS[norm](channels),
+            nn.ReLU(inplace=True),
+            ConvLayer(channels, channels, 3, 1, padding),
+            NORMS[norm](channels),
+        )
+        # An unpadded block returns four pixels less in each direction; the identity is cropped to match.
+        self.crop = 2 if padding == "none" else 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        identity = x[..., self.crop : x.shape[-2] - self.crop, self.crop : x.shape[-1] - self.crop]
+        return identity + self.body(x)
+
+
+class UpsampleConv(nn.Sequential):
+    """Twofold upsampling: nearest neighbour and convolution, or the paper's fractionally strided convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int, upsampling: str, padding: str):
+        if upsampling == "transposed":
+            super().__init__(nn.ConvTranspose2d(in_channels, out_channels, 3, 2, padding=1, output_padding=1))
+        else:
+            # Every output pixel sees the same number of taps, so there is no checkerboard (Odena et al. 2016).
+            super().__init__(nn.Upsample(scale_factor=2), ConvLayer(in_channels, out_channels, 3, 1, padding))
+
+
+class TransformerNet(nn.Module):
+    """Downsample, residual blocks, upsample; the output has exactly the size of the input.
+
+    channels         feature maps at full resolution, at 1/2, at 1/4, ... : one downsampling less than entries
+    residual_blocks  at the coarsest resolution
+    kernel_sizes     of the first and of the last convolution
+    norm             instance | batch
+    upsampling       nearest | transposed
+    padding          reflect: every convolution pads by reflection
+                     input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad
+    output           linear | tanh (scaled to [0, 1])
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (32, 64, 128),
+        residual_blocks: int = 5,
+        kernel_sizes: tuple[int, int] = (9, 9),
+        norm: str = "instance",
+        upsampling: str = "nearest",
+        padding: str = "reflect",
+        output: str = "linear",
+    ):
+        super().__init__()
+        self.scale = 2 ** (len(channels) - 1)
+        # Two unpadded 3x3 convolutions per block take two coarse pixels from each side.
+        self.input_padding = 2 * residual_blocks * self.scale if padding == "input" else 0
+        outer, inner = ("zeros", "none") if padding == "input" else ("reflect", "reflect")
+        first, last = kernel_sizes
+
+        layers: list[nn.Module] = []
+        for index, (c_in, c_out) in enumerate(zip([3, *channels], channels, strict=False)):
+            conv = ConvLayer(c_in, c_out, 3, 2, outer) if index else ConvLayer(c_in, c_out, first, 1, outer)
+            layers += [conv, NORMS[norm](c_out), nn.ReLU(inplace=True)]
+        layers += [ResidualBlock(channels[-1], norm, inner) for _ in range(residual_blocks)]
+        for c_in, c_out in zip(channels[:0:-1], channels[-2::-1], strict=True):
+            layers += [UpsampleConv(c_in, c_out, upsampling, outer), NORMS[norm](c_out), nn.ReLU(inplace=True)]
+        layers += [ConvLayer(channels[0], 3, last, 1, outer)]
+        self.layers = nn.Sequential(*layers)
+        self.output = output
+
+    def forward(self, content_images: Tensor) -> Tensor:
+        """Stylise RGB images (B, 3, H, W) in [0, 1]; same size out, for every size from 1x1 up.
+
+        A linear output may leave [0, 1] slightly; clamp it before it becomes a picture.
+        """
+        height, width = content_images.shape[-2:]
+        stylized = self.layers(self._pad(content_images))[..., :height, :width]
+        return (torch.tanh(stylized) + 1) / 2 if self.output == "tanh" else stylized
+
+    def _pad(self, images: Tensor) -> Tensor:
+        """Reflect to a multiple of the coarsest pixel, and to at least two of them: reflection needs two."""
+        height, width = images.shape[-2:]
+        bottom, right = (max(2 * self.scale, -(-size // self.scale) * self.scale) - size for size in (height, width))
+        border = self.input_padding
+        if not (border or bottom or right):
+            return images
+        rows = reflection_indices(height, border, border + bottom, images.device)
+        columns = reflection_indices(width, border, border + right, images.device)
+        return images[..., rows, :][..., columns]
+
+
+def reflection_indices(size: int, before: int, after: int, device: torch.device) -> Tensor:
+    """Indices (before + size + after,) that pad an axis by reflection, by more than its own length if need be."""
+    period = max(2 * (size - 1), 1)
+    index = torch.arange(-before, size + after, device=device) % period
+    return torch.where(index < size, index, period - index)

@@ -1,0 +1,71 @@
+"""Stylise images: python infer.py ckpt=model.safetensors input=photo.jpg"""
+
+import glob
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from fast_style import FastStyleError
+from fast_style.checkpoint import load_transformer
+from fast_style.hardware import pick_device, pick_precision
+from fast_style.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, find_images
+from fast_style.stylize import stylize_files
+
+
+def find_inputs(pattern: str) -> tuple[list[Path], Path]:
+    """The images that `input=` means, and the folder that output names are relative to."""
+    if Path(pattern).is_dir():
+        return find_images(pattern), Path(pattern)
+    if Path(pattern).exists():
+        return [Path(pattern)], Path(pattern).parent
+    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+    found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+    return found, Path(os.path.commonpath([path.parent for path in found] or ["."]))
+
+
+def name_outputs(inputs: list[Path], root: Path, output: str | None, style: str) -> dict[Path, Path]:
+    """{input: output}: next to the input as NAME_STYLE.EXT, under a folder with the same names, or the file itself."""
+    if output is not None and Path(output).suffix.lower() in WRITABLE_SUFFIXES:
+        if len(inputs) > 1:
+            raise FastStyleError(f"output={output} is one file, but input= means {len(inputs)} images: give a folder")
+        return {inputs[0]: Path(output)}
+    outputs = {}
+    for path in inputs:
+        suffix = path.suffix if path.suffix.lower() in WRITABLE_SUFFIXES else ".png"
+        if output is None:
+            outputs[path] = path.with_name(f"{path.stem}_{style}{suffix}")
+        else:
+            outputs[path] = Path(output) / path.relative_to(root).with_suffix(suffix)
+    return outputs
+
+
+def infer(cfg: DictConfig) -> int:
+    """Stylise and report; the number of files that failed."""
+    transformer, style = load_transformer(cfg.ckpt)
+    inputs, root = find_inputs(cfg.input)
+    if not inputs:
+        raise FastStyleError(f"input={cfg.input}: no such image, and no images in it")
+    outputs = name_outputs(inputs, root, cfg.output, style)
+    device = pick_device(cfg.device)
+    precision = pick_precision(cfg.precision, device)
+    failures = stylize_files(transformer.to(device), outputs, cfg.max_size, cfg.batch_size, precision)
+    written = [path for source, path in outputs.items() if source not in failures]
+    print(f"wrote {written[0]}" if len(written) == 1 else f"wrote {len(written)} images")
+    for reason in failures.values():
+        print(f"failed: {reason}", file=sys.stderr)
+    return len(failures)
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="infer")
+def main(cfg: DictConfig) -> None:
+    try:
+        sys.exit(min(infer(cfg), 1))
+    except FastStyleError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1037 @@
+"""Paint the five bundled style pictures, each from a fixed seed, with brushes written in numpy and Pillow."""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy import ndarray as Array
+from numpy.random import Generator
+from PIL import Image, ImageDraw
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.spatial import cKDTree
+from skimage.measure import find_contours
+
+DEFAULT_OUTPUT = Path(__file__).resolve().parent.parent / "fast_style" / "assets" / "styles"
+SUPERSAMPLE = 2
+MAX_PNG_BYTES = 700_000
+Size = tuple[int, int]
+
+
+# ---------------------------------------------------------------- shared tools
+
+
+def rgb(*hex_codes: str) -> Array:
+    """Turn hex colours such as "1c2a6e" into an (N, 3) array of floats in 0..1."""
+    return np.array([[int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)] for code in hex_codes])
+
+
+def table(text: str) -> Array:
+    """Read rows of numbers such as "0.1 0.2, 0.3 0.4" into an (N, columns) array."""
+    return np.array([row.split() for row in text.split(",")], float)
+
+
+def ramp(colours: Array, t: Array) -> Array:
+    """Interpolate along (N, 3) colours at positions t in 0..1; returns t.shape + (3,)."""
+    stops = np.linspace(0, 1, len(colours))
+    return np.stack([np.interp(t, stops, colours[:, channel]) for channel in range(3)], axis=-1)
+
+
+def smoothstep(low: float, high: float, x: Array) -> Array:
+    """Rise smoothly from 0 at `low` to 1 at `high` (which may be the smaller one)."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def unit_vectors(angle: Array) -> Array:
+    """Directions of angle.shape + (2,) for angles in radians."""
+    return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
+
+def smooth_noise(rng: Generator, shape: Size, scale: float | tuple[float, float]) -> Array:
+    """Gaussian noise of (H, W) blurred over `scale` pixels and brought back to unit variance."""
+    noise = gaussian_filter(rng.standard_normal(shape), scale, mode="wrap")
+    return noise / noise.std()
+
+
+def cloud_noise(rng: Generator, shape: Size, scale: float) -> Array:
+    """Sum of four smooth noises, each half as large and half as strong as the one before, about unit variance."""
+    return sum(smooth_noise(rng, shape, scale / 2**k) * 0.5**k for k in range(4)) / 1.15
+
+
+def paper_grain(rng: Generator, shape: Size, strength: float = 0.022) -> Array:
+    """Brightness (H, W) around 1 of hand-made paper: fine tooth, curling fibres, soft clouds."""
+    fibres = sum(np.exp(-((smooth_noise(rng, shape, scale) / 0.035) ** 2)) for scale in (9, 13, 18))
+    return 1 + strength * (0.45 * smooth_noise(rng, shape, 0.7) - fibres + 0.4 * cloud_noise(rng, shape, 40))
+
+
+def polygon_mask(shape: Size, points: Array) -> Array:
+    """Coverage in 0..1 of (H, W) by a polygon whose (N, 2) corners are in units of the picture height."""
+    height, width = shape
+    mask = Image.new("L", (width * 2, height * 2))
+    ImageDraw.Draw(mask).polygon((np.asarray(points) * height * 2).ravel().tolist(), fill=255)
+    return np.asarray(mask.resize((width, height), Image.Resampling.BOX)) / 255.0
+
+
+def smooth_curve(points: Array, samples: int = 60) -> Array:
+    """Catmull-Rom curve through the points (N, 2); returns (samples, 2)."""
+    p = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
+    s = np.linspace(0, len(p) - 3 - 1e-6, samples)
+    i, t = s.astype(int), (s % 1)[:, None]
+    a, b, c, d = p[i], p[i + 1], p[i + 2], p[i + 3]
+    return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+
+
+def ribbon(path: Array, half_width: Array | float) -> Array:
+    """Outline (2K, 2) of a band along `path` (K, 2) with half widths (K, 1)."""
+    tangent = np.gradient(path, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
+    side = tangent[:, ::-1] * (-1, 1) * half_width
+    return np.vstack([path + side, (path - side)[::-1]])
+
+
+def sample(field: Array, points: Array) -> Array:
+    """Values of `field` (H, W, ...) at the pixels that hold the points (N, 2), clamped to the border."""
+    column, row = (np.clip(points[:, k].astype(int), 0, field.shape[1 - k] - 1) for k in (0, 1))
+    return field[row, column]
+
+
+def to_bytes(colour: Array) -> tuple[int, ...]:
+    """Clip a colour in 0..1 to a tuple of bytes."""
+    return tuple(int(c) for c in np.clip(np.asarray(colour).ravel() * 255, 0, 255))
+
+
+def to_image(picture: Array) -> Image.Image:
+    """Turn (H, W, 3) in 0..1 into an image."""
+    return Image.fromarray((np.clip(picture, 0, 1) * 255).round().astype(np.uint8))
+
+
+def shrink(picture: Array, size: Size) -> Array:
+    """Scale (H, W, 3) in 0..1 down to `size` (width, height) with a Lanczos filter."""
+    return np.asarray(to_image(picture).resize(size, Image.Resampling.LANCZOS)) / 255.0
+
+
+@dataclass
+class Scene:
+    """The plan of a picture: colour (H, W, 3) in 0..1, stroke direction (H, W) in radians, region (H, W)."""
+
+    colour: Array
+    angle: Array
+    region: Array
+
+    @classmethod
+    def blank(cls, size: Size) -> "Scene":
+        """An empty plan for a picture of `size` (width, height) pixels."""
+        width, height = size
+        return cls(np.zeros((height, width, 3)), np.zeros((height, width)), np.zeros((height, width), int))
+
+    def grid(self) -> tuple[Array, Array]:
+        """Pixel coordinates x and y, each (H, W), in units of the picture height."""
+        y, x = np.mgrid[: self.region.shape[0], : self.region.shape[1]] / self.region.shape[0]
+        return x, y
+
+    def fill(self, mask: Array, colour: Array, region: int, angle: Array | float = 0.0) -> None:
+        """Put colour, region number and direction wherever `mask` (H, W) is above one half."""
+        inside = mask > 0.5
+        self.colour[inside] = np.broadcast_to(colour, self.colour.shape)[inside]
+        self.angle[inside] = np.broadcast_to(angle, self.angle.shape)[inside]
+        self.region[inside] = region
+
+
+# ---------------------------------------------------------------- oil brush
+
+
+class OilCanvas:
+    """Wet paint (RGB) and its thickness (relief), both kept at twice the final resolution."""
+
+    def __init__(self, size: Size, ground: tuple[int, int, int]):
+        big = (size[0] * SUPERSAMPLE, size[1] * SUPERSAMPLE)
+        self.size = size
+        self.paint, self.relief = Image.new("RGB", big, ground), Image.new("L", big, 60)
+        self.pens = ImageDraw.Draw(self.paint), ImageDraw.Draw(self.relief)
+
+    def _polygon(self, points: Array, colour: Array, thickness: float) -> None:
+        for pen, fill in zip(self.pens, (to_bytes(colour), int(thickness)), strict=True):
+            pen.polygon(points.ravel().tolist(), fill=fill)
+
+    def _line(self, points: Array, width: float, colour: Array, thickness: float) -> None:
+        for pen, fill in zip(self.pens, (to_bytes(colour), int(thickness)), strict=True):
+            pen.line(points.ravel().tolist(), fill=fill, width=max(1, round(width)))
+
+    def stroke(self, path: Array, width: float, colour: Array, rng: Generator) -> None:
+        """Draw one loaded brush stroke along `path` (K, 2) in final pixels: dark edge, body, bristles, ridge."""
+        path, width = path * SUPERSAMPLE, width * SUPERSAMPLE
+        along = np.linspace(0, 1, len(path))
+        taper = np.sqrt(np.clip(np.minimum(along / 0.15, (1 - along) / 0.25), 0.08, 1))
+        tangent = np.gradient(path, axis=0)
+        tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
+        side = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1) * (taper * width / 2)[:, None]
+        # The ridge has to lie on the side that the light, from the upper left, falls on.
+        if side[len(side) // 2] @ (-1, -1) < 0:
+            side = -side
+        self._polygon(np.vstack([path + side, (path - side)[::-1]]), colour * 0.66, 70)
+        self._polygon(np.vstack([path + side * 0.85, (path - side * 0.72)[::-1]]), colour, 130)
+        bristles = max(2, round(width / 4))
+        for offset in rng.permutation(np.linspace(-0.62, 0.7, bristles)):
+            first = rng.integers(0, max(1, len(path) // 4))
+            last = len(path) - rng.integers(0, max(1, len(path) // 4))
+            if last - first >= 2:
+                shade = colour * (1 + 0.12 * rng.standard_normal()) + 0.015 * rng.standard_normal(3)
+                self._line((path + side * offset)[first:last], width / bristles, shade, rng.uniform(90, 200))
+        self._line((path + side * 0.6)[1:-1], width * 0.13, colour * 0.8 + 0.2 * np.sqrt(np.clip(colour, 0, 1)), 245)
+
+    def finish(self) -> Array:
+        """Light the relief from the upper left and scale down; returns (H, W, 3) in 0..1."""
+        slope_y, slope_x = np.gradient(gaussian_filter(np.asarray(self.relief) / 255.0, 0.9))
+        light = np.tanh((slope_x + slope_y) * 2.5)[..., None]
+        return shrink(np.asarray(self.paint) / 255.0 * (1 + 0.405 * light) + 0.054 * np.clip(light, 0, 1), self.size)
+
+
+def trace_paths(scene: Scene, starts: Array, lengths: Array, steps: int = 7) -> list[Array]:
+    """Follow the direction field both ways from `starts` (N, 2) pixels, stopping at region borders."""
+    back, back_count = trace_one_way(scene, starts, -lengths / (2 * steps), steps)
+    ahead, ahead_count = trace_one_way(scene, starts, lengths / (2 * steps), steps)
+    return [np.vstack([back[i, back_count[i] : 0 : -1], ahead[i, : ahead_count[i] + 1]]) for i in range(len(starts))]
+
+
+def trace_one_way(scene: Scene, starts: Array, step: Array, steps: int) -> tuple[Array, Array]:
+    """Walk `steps` steps of length `step` (N,); returns points (N, steps + 1, 2) and how many are in the region."""
+    points, counts, alive = [starts], np.zeros(len(starts), int), np.ones(len(starts), bool)
+    here, home, previous = starts, sample(scene.region, starts), None
+    for _ in range(steps):
+        heading = unit_vectors(sample(scene.angle, here))
+        if previous is not None:
+            heading *= np.where((heading * previous).sum(1, keepdims=True) < 0, -1, 1)
+            heading = heading + previous
+            heading /= np.linalg.norm(heading, axis=1, keepdims=True) + 1e-9
+        previous = heading
+        here = here + heading * step[:, None]
+        alive &= sample(scene.region, here) == home
+        counts += alive
+        points.append(here)
+    return np.stack(points, axis=1), counts
+
+
+def paint_layer(
+    canvas: OilCanvas, scene: Scene, rng: Generator, brush: tuple[float, float, float], variety: float, where: Array
+) -> None:
+    """Cover `where` (H, W) with strokes along the field; `brush` is their spacing, width and length for 656 rows."""
+    spacing, width, length = np.array(brush) * canvas.size[1] / 656
+    rows, columns = scene.region.shape
+    gy, gx = np.mgrid[-spacing : rows + spacing : spacing, -spacing : columns + spacing : spacing]
+    starts = np.stack([gx.ravel(), gy.ravel()], axis=1)
+    starts = rng.permutation(starts + rng.uniform(-0.5, 0.5, starts.shape) * spacing)
+    starts = starts[sample(where, starts)]
+    colours = sample(scene.colour, starts + rng.normal(0, spacing * 0.25, starts.shape))
+    paths = trace_paths(scene, starts, length * rng.uniform(0.6, 1.3, len(starts)))
+    for path, colour in zip(paths, colours, strict=True):
+        if len(path) >= 4:
+            mixed = colour * (1 + variety * rng.standard_normal() + variety * 0.45 * rng.standard_normal(3))
+            canvas.stroke(path, width * rng.uniform(0.75, 1.25), mixed, rng)
+
+
+# ---------------------------------------------------------------- 1. starry night
+
+STARS = table(
+    "0.06 0.10 0.050, 0.31 0.07 0.055, 0.42 0.22 0.042, 0.55 0.09 0.046, 0.73 0.09 0.050, 0.875 0.245 0.046,"
+    "0.36 0.51 0.078, 0.31 0.32 0.036, 0.06 0.37 0.046, 1.16 0.44 0.042, 0.885 0.065 0.032"
+)
+MOON, MOON_RADIUS = np.array([1.09, 0.155]), 0.105
+SWIRLS = table("0.615 0.335 0.160, 0.875 0.435 0.095, 0.10 0.60 0.055, 1.08 0.53 0.05")
+STAR_LIGHT = rgb("fffbe6", "fbe06a", "f4c43a", "f9e588", "efcb58", "f6ecb4", "9cc2b4", "c6d6b4", "3f74b5")
+MOON_LIGHT = rgb("f2b030", "f0a428", "f6cf4e", "fbeeb0", "f2c84c", "e9dc92", "a9cdb6", "e3e0a8", "6fa3bd")
+NIGHT_BLUES = rgb("141d52", "1d3580", "27509f", "3f74b5", "5f9bc2", "8fc0cf", "d3e0c6", "efe9c2")
+HILLS = (
+    (lambda t: 0.665 - 0.10 * t + 0.022 * np.sin(9 * t + 0.5) + 0.012 * np.sin(21 * t), "27489a 4f86c0 a3c8d0"),
+    (lambda t: 0.735 - 0.085 * t + 0.024 * np.sin(7 * t + 2.4) + 0.01 * np.sin(17 * t), "1b2f74 3768ae 74a9bd b9cfae"),
+    (lambda t: 0.81 - 0.04 * t + 0.02 * np.sin(6 * t + 4.2), "14315a 2d6580 659a84 b8b968"),
+)
+COTTAGES = table(
+    "0.44 0.93 0.085, 0.56 0.90 0.07, 0.63 0.965 0.095, 0.80 0.90 0.075, 0.86 0.965 0.09,"
+    "0.97 0.91 0.08, 1.08 0.95 0.09, 1.17 0.905 0.07, 0.50 0.985 0.075"
+)
+SKY, TREES, WALLS, ROOFS, WINDOWS, CYPRESS = 0, 4, 5, 6, 7, 8  # regions 1 to 3 are the ranges of hills
+
+
+def starry_sky(scene: Scene, rng: Generator) -> None:
+    """Swirling night sky: a wavy wind, spiral vortices, and rings of light around the stars and the moon."""
+    x, y = scene.grid()
+    wander = smooth_noise(rng, x.shape, 70)
+    vx, vy = np.ones_like(x), 0.35 * np.cos(7 * x + 2.0 + 3 * y) + 0.12 * wander
+    bands = 0.36 + 0.24 * np.sin(52 * (y - 0.05 * np.sin(7 * x + 2.0 + 3 * y)) + 1.2 * wander)
+    bands += 0.33 * np.exp(-(((y - 0.575 + 0.05 * np.sin(5 * x + 0.6)) / 0.035) ** 2)) - 0.14 * smoothstep(0.3, 0, y)
+    for k, (cx, cy, size) in enumerate(SWIRLS):
+        dx, dy = x - cx, (y - cy) * 1.12
+        r, theta = np.hypot(dx, dy) + 1e-6, np.arctan2(dy, dx)
+        weight = np.exp(-((r / (1.25 * size)) ** 4))
+        pull = 7 * weight / r
+        vx, vy = vx + pull * (-dy - 0.2 * dx), vy + pull * (dx - 0.2 * dy)
+        spiral = 0.52 + 0.34 * np.sin(2 * (theta + 5 * np.log(r / size)) + 1.3 * k) + 0.1 * np.exp(-((r / 0.03) ** 2))
+        bands = (1 - weight) * bands + weight * spiral
+    scene.angle[:] = np.arctan2(vy, vx)
+    scene.colour[:] = ramp(NIGHT_BLUES, bands + 0.05 * smooth_noise(rng, x.shape, 10))
+    for star in STARS:
+        light_rings(scene, rng, star[:2], star[2] * 1.45, STAR_LIGHT)
+    light_rings(scene, rng, MOON, MOON_RADIUS * 1.3, MOON_LIGHT)
+
+
+def light_rings(scene: Scene, rng: Generator, centre: Array, radius: float, colours: Array) -> None:
+    """Concentric rings of light: a disc of `colours` fading into what is there, strokes turning around it."""
+    x, y = scene.grid()
+    dx, dy = x - centre[0], y - centre[1]
+    r = np.hypot(dx, dy) / radius * (1 + 0.05 * smooth_noise(rng, x.shape, 12))
+    weight = smoothstep(1.25, 0.75, r)[..., None]
+    scene.colour[:] = scene.colour * (1 - weight) + ramp(colours, np.clip(r + 0.05 * np.sin(r * 17), 0, 1)) * weight
+    around = np.arctan2(dx, -dy)
+    around = np.where(np.cos(around - scene.angle) < 0, around + np.pi, around)
+    turn = smoothstep(1.6, 1.1, r)[..., None]
+    blend = (1 - turn) * unit_vectors(scene.angle) + turn * unit_vectors(around)
+    scene.angle[:] = np.arctan2(blend[..., 1], blend[..., 0])
+
+
+def rolling_hills(scene: Scene, rng: Generator) -> list[Array]:
+    """Three ranges of hills, striped along their slopes; returns their ridge lines in height units."""
+    x, y = scene.grid()
+    for number, (ridge, colours) in enumerate(HILLS, start=1):
+        depth = y - ridge(x)
+        slope = (ridge(x + 0.01) - ridge(x - 0.01)) / 0.02
+        roll = 0.5 * np.sin(26 * x + 40 * depth + number) * smoothstep(0, 0.08, depth)
+        stripes = 0.45 + 0.35 * np.sin(depth * 150 + 2.5 * np.sin(11 * x + number))
+        stripes = stripes + 0.15 * smooth_noise(rng, x.shape, 9)
+        tones = ramp(rgb(*colours.split()), np.clip(stripes, 0, 1))
+        scene.fill(depth > 0, tones, number, np.arctan(slope + roll))
+    t = np.linspace(0, x.max(), 60)
+    return [np.stack([t, ridge(t)], axis=1) for ridge, _ in HILLS]
+
+
+def village(scene: Scene, rng: Generator) -> list[Array]:
+    """Round trees, cottages with lit windows and a church spire; returns outlines in height units."""
+    outlines = []
+    x, y = scene.grid()
+    for _ in range(26):
+        cx, cy, radius = rng.uniform(0.28, 1.28), rng.uniform(0.83, 1.0), rng.uniform(0.03, 0.055)
+        blob = np.array([cx, cy]) + unit_vectors(np.linspace(0, 2 * np.pi, 24)) * radius * (1, 0.75)
+        t = np.clip(0.45 + (cy - y) / radius * 0.35 + 0.2 * smooth_noise(rng, x.shape, 5), 0, 1)
+        tones = ramp(rgb("0f2435", "1f4a4a", "4a7a55", "8fa060"), t)
+        scene.fill(polygon_mask(x.shape, blob), tones, TREES, np.arctan2(x - cx, -(y - cy)) + 0.4)
+        outlines.append(blob[13:21])
+    for cx, base, width in COTTAGES:
+        outlines += cottage(scene, rng, cx, base, width)
+    return outlines + church(scene, np.array([0.72, 0.93]))
+
+
+def cottage(scene: Scene, rng: Generator, cx: float, base: float, w: float) -> list[Array]:
+    """One house of width `w` standing on height `base`: wall, hipped roof and two lit windows."""
+    h = w * rng.uniform(0.42, 0.55)
+    left, right, eaves, top = cx - w / 2, cx + w / 2, base - h, base - h * 1.95
+    wall = np.array([(left, base), (left, eaves), (right, eaves), (right, base)])
+    roof = np.array([(left - 0.006, eaves), (left + w * 0.22, top), (right - w * 0.2, top), (right + 0.006, eaves)])
+    shape = scene.region.shape
+    scene.fill(polygon_mask(shape, wall), rng.choice(rgb("6d93b5", "8aa7b0", "4c6f9c", "a9b49a")), WALLS)
+    scene.fill(polygon_mask(shape, roof), rng.choice(rgb("2b3f7a", "4b5a80", "7a6a5a", "35506a")), ROOFS, 1.0)
+    for offset in (-0.2, 0.18):
+        pane = table("-0.5 0, -0.5 1, 0.5 1, 0.5 0") * (w * 0.17, h * 0.5) + (cx + offset * w, eaves + h * 0.22)
+        scene.fill(polygon_mask(shape, pane), rgb("fbd34a"), WINDOWS, np.pi / 2)
+    return [np.vstack([wall, wall[:1]]), np.vstack([roof, roof[:1]])]
+
+
+def church(scene: Scene, foot: Array) -> list[Array]:
+    """A small church with a tall spire; returns its outlines."""
+    parts = [
+        ("-0.01 0, -0.01 -0.05, 0.08 -0.05, 0.08 0", "7f9fb2", WALLS, 0.0),
+        ("0 -0.05, 0.025 -0.095, 0.065 -0.095, 0.088 -0.05", "33487c", ROOFS, 1.0),
+        ("-0.026 0, -0.026 -0.12, 0.014 -0.12, 0.014 0", "6b8cae", WALLS, np.pi / 2),
+        ("-0.032 -0.118, -0.006 -0.33, 0.02 -0.118", "25386f", ROOFS, np.pi / 2),
+        ("-0.015 -0.1, -0.015 -0.07, 0.003 -0.07, 0.003 -0.1", "fbd34a", WINDOWS, np.pi / 2),
+    ]
+    shapes = [table(corners) + foot for corners, *_ in parts]
+    for corners, (_, colour, region, angle) in zip(shapes, parts, strict=True):
+        scene.fill(polygon_mask(scene.region.shape, corners), rgb(colour), region, angle)
+    return [np.vstack([corners, corners[:1]]) for corners in shapes[:4]]
+
+
+def cypress(scene: Scene, rng: Generator) -> None:
+    """A dark, flame-shaped tree at the left, its strokes licking upwards."""
+    x, y = scene.grid()
+    for centre, top, breadth in table("0.19 0.03 0.10, 0.10 0.40 0.075, 0.27 0.55 0.05"):
+        t = np.clip((y - top) / (1.02 - top), 0, 1)
+        axis = centre + 0.022 * np.sin(8 * t + centre * 9) * t + 0.012 * np.sin(19 * t)
+        tongue = 0.82 + 0.18 * np.sin(31 * t + 9 * np.sign(x - axis) + 40 * centre)
+        half = breadth * t**0.85 * (1.15 - 0.35 * t) * tongue
+        across = (x - axis) / (half + 1e-3)
+        lean = np.pi / 2 + 0.30 * across * (1 - t) + 0.38 * np.sin(16 * t + 2.2 * across + 30 * centre)
+        shade = 0.40 + 0.38 * np.sin(6 * across + 5 * np.sin(9 * t)) + 0.2 * smooth_noise(rng, x.shape, (14, 4))
+        tones = ramp(rgb("0a0f14", "12211c", "1c3a2c", "33502c", "5a5a2a", "7d6a35"), np.clip(shade, 0, 1))
+        scene.fill((np.abs(x - axis) < half) & (y > top), tones, CYPRESS, lean)
+
+
+def outline_strokes(canvas: OilCanvas, rng: Generator, lines: list[Array], width: float) -> None:
+    """Go over `lines` (K, 2), in height units, with short dark strokes that overlap end to end."""
+    for line in lines:
+        steps = np.r_[0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))]
+        at = np.linspace(0, steps[-1], max(6, int(steps[-1] / 0.008)))
+        dense = np.stack([np.interp(at, steps, line[:, k]) for k in (0, 1)], axis=1) * canvas.size[1]
+        for first in range(0, len(dense) - 3, 6):
+            piece = dense[first : first + 9] + rng.normal(0, width * 0.12, 2)
+            canvas.stroke(piece, width * rng.uniform(0.7, 1.2), rgb("101a3a")[0] * rng.uniform(0.8, 1.5), rng)
+
+
+def star_dabs(canvas: OilCanvas, rng: Generator, unit: float) -> None:
+    """Thick short touches of light in the heart of each star, and the crescent of the moon in long arcs."""
+    height = canvas.size[1]
+    for cx, cy, radius in STARS:
+        for ring, count in ((0.30, 9), (0.08, 5)):
+            for turn in np.arange(count) * 2 * np.pi / count + rng.uniform(0, 6):
+                path = np.array([cx, cy]) + radius * ring * unit_vectors(turn + np.linspace(0, 7.5 / count, 8))
+                tone = ramp(rgb("fffbe6", "fff0a8", "f9d24e"), rng.uniform(0, 0.5) + ring)
+                canvas.stroke(path * height, 7.5 * unit, tone, rng)
+    for reach in (0.026, 0.016, 0.007, 0.0015):
+        path = MOON + reach * unit_vectors(np.linspace(0, 2 * np.pi, 16)) - (0.012, 0)
+        canvas.stroke(path * height, 9 * unit, rgb("fbe48e")[0], rng)
+    for bend in np.tile(np.linspace(0.0, 1.0, 6), 3):
+        arc = np.linspace(-1.9, 1.9, 14) * rng.uniform(0.75, 1.0) + 0.35
+        reach = 0.056 - 0.034 * bend * np.cos(np.linspace(-1.5, 1.5, 14))
+        path = MOON + reach[:, None] * unit_vectors(arc)
+        canvas.stroke(path * height, 8 * unit, rng.choice(rgb("f7a823", "f39a1e", "fbc23c", "ef8f1c")), rng)
+
+
+def accents(canvas: OilCanvas, scene: Scene, rng: Generator, count: int, unit: float) -> None:
+    """Scattered strokes of a contrasting colour that keep the sky alive."""
+    starts = rng.uniform(0, 1, (count, 2)) * canvas.size
+    starts = starts[sample(scene.region, starts) == SKY]
+    grounds = sample(scene.colour, starts)
+    bluish = grounds[:, 2] > grounds[:, 0] + 0.1
+    starts, grounds = starts[bluish], grounds[bluish]
+    paths = trace_paths(scene, starts, unit * rng.uniform(40, 80, len(starts)))
+    tints = rgb("e9e4b8", "a8d0cc", "6fb0a8", "121a52", "121a52", "8fb4e0", "2440a0")
+    for path, ground in zip(paths, grounds, strict=True):
+        if len(path) >= 6:
+            width = unit * rng.uniform(4.5, 7.5)
+            canvas.stroke(path, width, ground + (rng.choice(tints) - ground) * rng.beta(3, 2), rng)
+
+
+def starry_night(rng: Generator, size: Size = (816, 656)) -> Array:
+    """A swirling night in van Gogh's manner: thousands of loaded strokes along a flow field."""
+    scene, unit = Scene.blank(size), size[1] / 656
+    starry_sky(scene, rng)
+    ridges = rolling_hills(scene, rng)
+    outlines = village(scene, rng)
+    cypress(scene, rng)
+    region = scene.region
+    canvas = OilCanvas(size, (24, 34, 78))
+    under = Scene(scene.colour * 0.72, scene.angle, region)
+    paint_layer(canvas, under, rng, (26, 26, 120), 0.07, region >= SKY)
+    paint_layer(canvas, scene, rng, (16, 12.5, 85), 0.10, region < TREES)
+    outline_strokes(canvas, rng, ridges, 6 * unit)
+    paint_layer(canvas, scene, rng, (19, 9, 62), 0.12, region < TREES)
+    paint_layer(canvas, scene, rng, (9, 6.5, 24), 0.10, (region >= TREES) & (region <= ROOFS))
+    outline_strokes(canvas, rng, outlines, 2.6 * unit)
+    paint_layer(canvas, scene, rng, (4, 4, 12), 0.06, region == WINDOWS)
+    paint_layer(canvas, scene, rng, (13, 10, 90), 0.15, region == CYPRESS)
+    paint_layer(canvas, scene, rng, (15, 6, 70), 0.22, region == CYPRESS)
+    bright = gaussian_filter(scene.colour.mean(-1), 3) > 0.62
+    glow = Scene(scene.colour * 0.85 + 0.15 * rgb("fff3c4"), scene.angle, region)
+    paint_layer(canvas, glow, rng, (15, 7, 34), 0.05, bright & (region == SKY))
+    accents(canvas, scene, rng, 420, unit)
+    star_dabs(canvas, rng, unit)
+    return canvas.finish()
+
+
+# ---------------------------------------------------------------- 2. great wave
+
+INK, PRUSSIAN, MID_BLUE, PALE_BLUE, FOAM = rgb("14233f", "1f3f73", "4a78a6", "a9c4cf", "f4efe0")
+BOAT_WOOD, BOAT_SHADE, OARSMAN, FACE, FUJI = rgb("d9b56a", "8a6a3c", "35588c", "e9cfa6", "5d7f9f")
+FAR_SEA = "-0.1 0.64, 0.45 0.73, 0.66 0.70, 0.85 0.715, 1.02 0.67, 1.14 0.57, 1.23 0.50, 1.32 0.47"
+FAR_FLOOR = "-0.1 1.05, 0.45 1.0, 0.66 1.0, 0.85 0.98, 1.02 0.97, 1.14 0.97, 1.23 0.98, 1.32 0.98"
+WAVE_BACK = "-0.08 0.66, 0.03 0.46, 0.13 0.25, 0.27 0.10, 0.44 0.06, 0.59 0.12, 0.68 0.23, 0.70 0.33"
+WAVE_FACE = "0.92 0.93, 0.66 0.87, 0.51 0.75, 0.44 0.60, 0.445 0.45, 0.50 0.36, 0.60 0.31, 0.70 0.33"
+WAVE_LIP = (
+    "-0.06 0.63, 0.03 0.46, 0.14 0.235, 0.27 0.10, 0.44 0.06, 0.59 0.12, 0.68 0.23, 0.70 0.33,"
+    "0.63 0.375, 0.54 0.375, 0.475 0.425"
+)
+NEAR_SEA = "-0.08 0.80, 0.06 0.73, 0.18 0.70, 0.30 0.76, 0.42 0.88, 0.62 0.945, 0.90 0.91, 1.10 0.86, 1.34 0.84"
+FUJI_SNOW = "0.93 0.60, 0.915 0.612, 0.905 0.592, 0.888 0.63, 0.872 0.596, 0.855 0.622, 0.84 0.594, 0.815 0.60"
+
+
+class WoodBlock:
+    """A print in flat colours, drawn at three times the final size; points are in units of the picture height."""
+
+    def __init__(self, ground: Array):
+        height, width = ground.shape[:2]
+        self.size, self.unit = (width, height), height * 3
+        self.image = to_image(ground).resize((width * 3, height * 3), Image.Resampling.BICUBIC)
+        self.pen = ImageDraw.Draw(self.image)
+
+    def shape(self, points: Array, colour: Array, grow: float = 0.0) -> None:
+        """Fill a polygon (N, 2), fattened by `grow` on every side."""
+        flat = (points * self.unit).ravel().tolist()
+        self.pen.polygon(flat, fill=to_bytes(colour))
+        if grow > 0:
+            self.pen.line(flat + flat[:4], fill=to_bytes(colour), width=round(2 * grow * self.unit), joint="curve")
+
+    def dot(self, centre: Array, radius: float, colour: Array) -> None:
+        """Fill a disc."""
+        x, y, r = centre[0] * self.unit, centre[1] * self.unit, radius * self.unit
+        self.pen.ellipse((x - r, y - r, x + r, y + r), fill=to_bytes(colour))
+
+    def contour(self, path: Array, width: float, colour: Array = INK) -> None:
+        """Draw a line along `path` (K, 2) that swells to `width` and tapers at both ends."""
+        swell = np.sin(np.linspace(0.12, np.pi - 0.12, len(path)))[:, None]
+        self.shape(ribbon(path, swell * width / 2), colour)
+
+
+def striped_body(block: WoodBlock, outer: Array, inner: Array, stripes: int, rng: Generator) -> None:
+    """Fill the water between two curves (K, 2) with bands that follow both, dark ones around pale ones."""
+    count, along = len(outer), np.linspace(0, 1, len(outer))[:, None]
+    gap = np.linalg.norm(outer - inner, axis=1, keepdims=True) / stripes
+    block.shape(np.vstack([outer, inner[::-1]]), PRUSSIAN, 0.002)
+    for k in range(stripes):
+        centre = (k + 0.5) / stripes + 0.012 * np.sin(5 * along + k)
+        part = slice(rng.integers(0, count // 8), count - rng.integers(0, count // 10))
+        path, width = (outer * (1 - centre) + inner * centre)[part], gap[part]
+        taper = np.sqrt(np.sin(np.linspace(0.05, np.pi - 0.05, len(path))))[:, None]
+        tones = (MID_BLUE, PALE_BLUE, FOAM) if k % 2 else (MID_BLUE, MID_BLUE, PALE_BLUE)
+        for share, colour in zip((0.36, 0.25, 0.14), tones, strict=True):
+            block.shape(ribbon(path, taper * width * share), colour)
+        block.contour(path + width * (0.05, 0.02), 0.0035)
+    block.contour(outer, 0.007)
+    block.contour(inner, 0.007)
+
+
+def claw(base: Array, heading: float, length: float, bend: float, rng: Generator) -> list[Array]:
+    """A hooked finger of foam with smaller fingers along it; returns outlines (N, 2) of all."""
+    along = np.linspace(0, 1, 14)[:, None]
+    turn = heading + bend * along[:, 0] ** 1.5
+    path = base + np.cumsum(unit_vectors(turn), axis=0) * length / 14
+    shapes = [ribbon(path, length * 0.17 * (1 - 0.8 * along**1.5) * np.sqrt(np.clip(along / 0.3, 0.02, 1)))]
+    if length > 0.022:
+        for k, side in ((3, -1), (6, 1), (8, -1), (11, 1), (12, -1)):
+            angle = turn[k] + side * rng.uniform(0.5, 0.9)
+            shapes += claw(path[k], angle, length * rng.uniform(0.38, 0.52), bend * 0.9, rng)
+    return shapes
+
+
+def foam_edge(block: WoodBlock, edge: Array, depth: float, reach: float, bend: float, rng: Generator) -> None:
+    """White water along `edge` (K, 2): a band of thickness `depth`, claws up to `reach` outside, drips inside."""
+    tangent, along = np.gradient(edge, axis=0), np.linspace(0, 1, len(edge))
+    outward = np.arctan2(tangent[:, 1], tangent[:, 0]) - np.pi / 2
+    inward, lean = -unit_vectors(outward), np.sign(bend)
+    thickness = depth * np.sin(np.pi * (0.03 + 0.94 * along)) ** 0.6
+    inner = edge + inward * thickness[:, None]
+    groups = [[np.vstack([edge, inner[::-1]])]]
+    for k in range(2, len(edge) - 1, 3):
+        drip, size = outward[k] + np.pi - 0.9 * lean + rng.normal(0, 0.15), thickness[k] * rng.uniform(0.5, 0.95)
+        groups[0] += claw(inner[k] - inward[k] * 0.006, drip, size, -0.5 * bend, rng)
+        size = reach * (0.35 + 0.75 * along[k]) * min(1, 8 * (1 - along[k]) + 0.3) * rng.uniform(0.75, 1.25)
+        groups.append(claw(edge[k] + inward[k] * 0.008, outward[k] + 0.5 * lean + rng.normal(0, 0.22), size, bend, rng))
+    # Each claw is inked and whitened before the next one, so that its contour stays visible over its neighbour.
+    for group in groups:
+        for colour, grow in ((INK, 0.0022), (FOAM, 0.0)):
+            for outline in group:
+                block.shape(outline, colour, grow)
+    for k in rng.permutation(np.arange(3, len(edge) - 3)):
+        start, size = edge[k] + inward[k] * thickness[k] * rng.uniform(0.1, 0.75), thickness[k] * rng.uniform(0.25, 0.5)
+        curl = claw(start, outward[k] + np.pi - 0.9 * lean, size, -bend, rng)[0]
+        block.contour(curl[:14], 0.0035, (PALE_BLUE, PALE_BLUE, MID_BLUE, PRUSSIAN)[k % 4])
+
+
+def spray(block: WoodBlock, edge: Array, count: int, spread: float, rng: Generator) -> None:
+    """Drops of foam thrown off `edge` (K, 2) to distances of about `spread`."""
+    for at in edge[rng.integers(0, len(edge), count)]:
+        place, radius = at + rng.normal((0.6, -0.3), 1) * spread, 0.0016 + 0.0045 * rng.beta(1, 3)
+        block.dot(place, radius + 0.0011, PALE_BLUE * 0.75)
+        block.dot(place, radius, FOAM)
+
+
+def boat(block: WoodBlock, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """A long, slender boat with a row of crouching oarsmen."""
+    t = np.linspace(0, 1, 40)[:, None]
+    path = start * (1 - t) + end * t + (0, 0.05) * (1 - (2 * t - 1) ** 2)
+    hull = ribbon(path, 0.019 * np.sin(np.pi * (0.04 + 0.92 * t)) ** 0.6)
+    block.shape(hull, INK, 0.0025)
+    block.shape(hull, BOAT_WOOD)
+    block.contour(path + (0, 0.006), 0.005, BOAT_SHADE)
+    for seat in path[7:33:4]:
+        for shift, radius, colour in (((0.002, -0.010), 0.0115, OARSMAN), ((0.006, -0.023), 0.0058, FACE)):
+            block.dot(seat + shift, radius + 0.002, INK)
+            block.dot(seat + shift, radius, colour)
+
+
+def mount_fuji(block: WoodBlock) -> None:
+    """The far, snow-capped cone."""
+    left = smooth_curve(table("0.68 0.73, 0.80 0.62, 0.855 0.535"))
+    right = smooth_curve(table("0.885 0.535, 0.94 0.62, 1.08 0.73"))
+    block.shape(np.vstack([left, right]), FUJI)
+    block.shape(np.vstack([left[40:], right[:26], smooth_curve(table(FUJI_SNOW))]), FOAM)
+    for side in (left, right):
+        block.contour(side, 0.004)
+
+
+def great_wave(rng: Generator, size: Size = (832, 656)) -> Array:
+    """A claw of foam over tiny boats in Hokusai's manner: flat blues, ruled contours, a graded paper sky."""
+    _, y = Scene.blank(size).grid()
+    tone = 1.1 * smoothstep(0.75, 0.25, y) - 0.75 * smoothstep(0.22, 0.0, y) + 0.05 * cloud_noise(rng, y.shape, 60)
+    block = WoodBlock(ramp(rgb("a9a08c", "cfc3a3", "e6d9b8", "efe4c8"), np.clip(tone, 0, 1)))
+    far, far_floor = smooth_curve(table(FAR_SEA), 90), smooth_curve(table(FAR_FLOOR), 90)
+    back, face = smooth_curve(table(WAVE_BACK), 120), smooth_curve(table(WAVE_FACE), 120)
+    lip, near = smooth_curve(table(WAVE_LIP), 124), smooth_curve(table(NEAR_SEA), 120)
+    mount_fuji(block)
+    striped_body(block, far, far_floor, 6, rng)
+    foam_edge(block, far[60:88], 0.04, 0.045, -0.8, rng)
+    boat(block, np.array([0.80, 0.80]), np.array([1.22, 0.70]))
+    striped_body(block, back, face, 9, rng)
+    foam_edge(block, lip, 0.075, 0.1, 1.2, rng)
+    spray(block, lip[45:], 240, 0.075, rng)
+    boat(block, np.array([0.40, 0.90]), np.array([0.86, 0.83]))
+    striped_body(block, near, near * (1, 0.25) + (0, 0.95), 5, rng)
+    for part, depth, reach in ((slice(8, 52), 0.05, 0.06), (slice(78, 112), 0.025, 0.035)):
+        foam_edge(block, near[part], depth, reach, 1.1, rng)
+    spray(block, near[8:50], 70, 0.04, rng)
+    pressed = np.asarray(block.image.resize(size, Image.Resampling.LANCZOS)) / 255.0
+    return pressed * paper_grain(rng, y.shape)[..., None] + 0.015 * cloud_noise(rng, y.shape, 12)[..., None]
+
+
+# ---------------------------------------------------------------- 3. mosaic
+
+PEACOCK = (
+    "0 0.43, 0.026 0.445, 0.032 0.475, 0.026 0.505, 0.036 0.56, 0.066 0.64, 0.078 0.72, 0.06 0.8, 0.02 0.85, 0 0.86"
+)
+EYE_RINGS = ((0.17, 8), (0.262, 12), (0.352, 14))
+
+
+def row_seeds(level: Array, mask: Array, tile: float, rng: Generator) -> Array:
+    """Tile centres (N, 2) in pixels, laid in rows along the contours of `level` (H, W, pixels) inside `mask`."""
+    seeds = []
+    rows = np.arange(np.floor(level[mask].min() / tile) + 0.5, level[mask].max() / tile) * tile
+    for line in (line for row in rows for line in find_contours(level, row, mask=mask)):
+        length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))]
+        count = max(1, round(length[-1] / (tile * rng.uniform(1.0, 1.25))))
+        at = (np.arange(count) + rng.uniform(0.2, 0.8)) / count * length[-1]
+        seeds.append(np.stack([np.interp(at, length, line[:, k]) for k in (1, 0)], axis=1))
+    seeds = np.vstack(seeds)
+    return seeds + rng.normal(0, 0.07 * tile, seeds.shape)
+
+
+def lay_tiles(seeds: Array, colours: Array, size: Size, rng: Generator) -> Array:
+    """Render Voronoi tesserae of `colours` (N, 3) around `seeds` (N, 2), bevelled and set in grout, as (H, W, 3)."""
+    shape = (size[1] * SUPERSAMPLE, size[0] * SUPERSAMPLE)
+    y, x = np.mgrid[: shape[0], : shape[1]] / SUPERSAMPLE
+    points = np.stack([x, y], axis=-1)
+    distance, index = cKDTree(seeds).query(points, k=2)
+    across = seeds[index[..., 1]] - seeds[index[..., 0]]
+    gap = np.linalg.norm(across, axis=-1) + 1e-6
+    to_edge = (distance[..., 1] ** 2 - distance[..., 0] ** 2) / (2 * gap)
+    # The nearest neighbour lies across the nearest edge, so it tells which way the bevel there faces.
+    bevel = 0.38 * (across @ (-0.6, -0.8)) / gap * smoothstep(3.0, 0.6, to_edge)
+    tilt = rng.normal(0, 1 / 60, (len(seeds), 2))[index[..., 0]]
+    shade = 1 + bevel + ((points - seeds[index[..., 0]]) * tilt).sum(-1)
+    shade += 0.035 * smooth_noise(rng, shape, 1.2) + 0.03 * smooth_noise(rng, shape, (2, 9))
+    grout = rgb("544a40") * (1 + 0.13 * smooth_noise(rng, shape, 1.0))[..., None]
+    solid = smoothstep(0.5, 1.15, to_edge)[..., None]
+    return shrink(grout * (1 - solid) + colours[index[..., 0]] * shade[..., None] * solid, size)
+
+
+def medallion(scene: Scene) -> dict[int, tuple[Array, float]]:
+    """Blue ground, corner flowers and a roped ring; returns per region the level its rows follow and a tile size."""
+    x, y = scene.grid()
+    r, turn = np.hypot(x - 0.5, y - 0.5), np.arctan2(y - 0.5, x - 0.5)
+    corner_x, corner_y = np.minimum(x, 1 - x) - 0.075, np.minimum(y, 1 - y) - 0.075
+    corner = np.hypot(corner_x, corner_y)
+    petals = 0.075 * (1 + 0.28 * np.cos(6 * np.arctan2(corner_y, corner_x)))
+    blues = ramp(rgb("182a5c", "27477f", "3e74a4"), 0.5 + 0.5 * np.sin(70 * r + 3 * np.sin(8 * turn)))
+    scene.fill(r >= 0, blues, 1)
+    scene.fill(corner < petals, ramp(rgb("f6e7b0", "e9b43c", "c4502e", "8c2430"), np.clip(corner / petals, 0, 1)), 2)
+    rope = np.where(np.cos(24 * turn + 190 * (r - 0.45))[..., None] > 0, rgb("b5382a"), rgb("e2a83a"))
+    for radius, colour in ((0.485, rgb("f3e6c4")), (0.4716, rope), (0.4314, rgb("f3e6c4"))):
+        scene.fill(r < radius, colour, 3)
+    fan_r = np.hypot(x - 0.5, y - 0.64)
+    warmth = np.clip(0.5 + 0.3 * np.sin(38 * fan_r) + 0.25 * (y - 0.5), 0, 1)
+    scene.fill(r < 0.418, ramp(rgb("f2dca2", "e8b866", "d98a4a", "bf5c3a"), warmth), 4)
+    return {1: (r, 15.0), 2: (corner, 9.5), 3: (r - 0.418, 10.28), 4: (fan_r, 14.0)}
+
+
+def peacock(scene: Scene) -> dict[int, tuple[Array, float]]:
+    """The bird and its fan of eyes; returns per region the level its rows follow and a tile size."""
+    x, y = scene.grid()
+    fan_r, fan_turn = np.hypot(x - 0.5, y - 0.64), np.arctan2(x - 0.5, 0.64 - y)
+    fan = (fan_r < 0.392 + 0.016 * np.cos(22.6 * fan_turn)) & (np.abs(fan_turn) < 1.95)
+    fan &= np.hypot(x - 0.5, y - 0.5) < 0.425
+    green = np.clip(0.375 + 0.375 * np.cos(45.1 * fan_turn) + 0.625 * fan_r, 0, 1)
+    scene.fill(fan, ramp(rgb("0d3f3c", "17695a", "3b9a6c", "a5bd56"), green), 5)
+    nearest = np.full(x.shape, np.inf)
+    for radius, count in EYE_RINGS:
+        for dx, dy in radius * unit_vectors((np.arange(count) + 0.5) / count * 3.75 - 1.875):
+            nearest = np.minimum(nearest, np.hypot(x - 0.5 - dy, y - 0.64 + dx) / (0.088 * radius + 0.0125))
+    eye = ramp(rgb("0e1742", "1b2f88", "2a9fc0", "43c3c0", "d48c2c", "f0cc5a", "7f9c3c"), np.clip(nearest, 0, 1))
+    scene.fill((nearest < 1) & fan, eye, 6)
+    side = smooth_curve(table(PEACOCK))
+    body = polygon_mask(x.shape, np.vstack([side, side[::-1] * (-1, 1)]) + (0.5, 0))
+    inside = distance_transform_edt(body > 0.5) / x.shape[0]
+    scales = 0.5 + 0.5 * np.sin(150 * y + 2.5 * np.cos(110 * (x - 0.5)))
+    blue = np.clip(0.55 * inside / inside.max() + 0.45 * scales * smoothstep(0.5, 0.6, y), 0, 1)
+    scene.fill(body, ramp(rgb("10206a", "1d49b4", "2f8fe0", "74d0e6"), blue), 7)
+    for cx, cy, colour in ((0.486, 0.462, "fbf4dc"), (0.514, 0.462, "fbf4dc"), (0.5, 0.487, "f2b632")):
+        scene.fill(np.hypot(x - cx, y - cy) < 0.0105, rgb(colour), 7)
+    crest, lean = np.hypot(x - 0.5, y - 0.435), np.arctan2(x - 0.5, 0.435 - y)
+    plume = np.where((crest > 0.058)[..., None], rgb("f6d25a"), rgb("2450b8"))
+    scene.fill((crest < 0.088) & (np.abs(lean) < 0.72) & (body < 0.5), plume, 8)
+    return {5: (fan_r, 10.5), 6: (nearest * 0.036, 8.0), 7: (inside, 8.5), 8: (crest, 9.0)}
+
+
+def mosaic(rng: Generator, size: Size = (768, 768)) -> Array:
+    """A peacock medallion in glass tesserae, small ones for the bird and larger ones for the ground."""
+    scene, height = Scene.blank(size), size[1]
+    plan = medallion(scene) | peacock(scene)
+    seeds = []
+    for region, (level, tile) in plan.items():
+        seeds.append(row_seeds(level * height, scene.region == region, tile * height / 768, rng))
+    seeds = np.vstack(seeds)
+    colours = sample(scene.colour, seeds) * (1 + 0.13 * rng.standard_normal((len(seeds), 1)))
+    return lay_tiles(seeds, np.clip(colours + 0.035 * rng.standard_normal(colours.shape), 0.03, 1), size, rng)
+
+
+# ---------------------------------------------------------------- 4. ink wash
+
+Mark = tuple[Array, Array | float, float]  # path (K, 2), half width (K, 1), ink in 0..1
+MOUNTAINS = (  # peaks as x, top, breadth; then the foot in the mist, the ink, the number of dry strokes
+    ("0.10 0.30 0.10, 0.95 0.24 0.13, 1.18 0.33 0.12, 0.72 0.36 0.09", 0.62, 0.28, 250),
+    ("0.30 0.18 0.09, 0.44 0.10 0.085, 0.57 0.27 0.07, 0.80 0.40 0.06", 0.68, 0.55, 1400),
+    ("0.02 0.38 0.12, 0.19 0.44 0.08, 1.26 0.50 0.12", 0.80, 0.75, 1400),
+    ("-0.02 0.70 0.18, 0.20 0.80 0.16, 0.38 0.90 0.10", 1.16, 0.95, 2200),
+)
+SEAL_CUTS = (  # white lines as x0 y0 x1 y1 in units of the seal's side
+    "0.14 0.2 0.44 0.2, 0.29 0.12 0.29 0.46, 0.14 0.36 0.44 0.36, 0.16 0.56 0.16 0.88, 0.16 0.58 0.42 0.58,"
+    "0.42 0.56 0.42 0.88, 0.18 0.72 0.40 0.72, 0.58 0.14 0.86 0.14, 0.58 0.28 0.86 0.28, 0.58 0.42 0.86 0.42,"
+    "0.72 0.14 0.72 0.86, 0.60 0.62 0.86 0.62, 0.58 0.86 0.86 0.86"
+)
+
+
+class InkSheet:
+    """Ink density (H, W), 0 for bare paper, that soaks in layer by layer; points are in units of the height."""
+
+    def __init__(self, size: Size, rng: Generator):
+        shape = (size[1], size[0])
+        self.size, self.rng, self.density = size, rng, np.zeros(shape)
+        self.pooling = cloud_noise(rng, shape, 36)
+        self.tooth = smooth_noise(rng, shape, 0.8) + 0.6 * smooth_noise(rng, shape, (0.6, 5))
+
+    def soak(self, ink: Array, cover: Array) -> None:
+        """Add a wash of `ink` (H, W) after hiding a share `cover` (H, W) of what lies below."""
+        self.density = self.density * (1 - cover) + ink * (1 + 0.13 * self.pooling)
+
+    def brush(self, marks: list[Mark], dry: float = 0.0, wet: float = 0.0, within: Array | float = 1.0) -> None:
+        """Draw `marks` inside `within` (H, W), bleeding by `wet` pixels, broken by the paper's tooth where `dry`."""
+        sheet = Image.new("L", (self.size[0] * SUPERSAMPLE, self.size[1] * SUPERSAMPLE), 0)
+        pen = ImageDraw.Draw(sheet)
+        for path, half, ink in marks:
+            outline = ribbon(path, half) * self.size[1] * SUPERSAMPLE
+            pen.polygon(outline.ravel().tolist(), fill=int(np.clip(ink, 0, 1) * 255))
+        ink = gaussian_filter(np.asarray(sheet.resize(self.size, Image.Resampling.LANCZOS)) / 255.0, wet)
+        ink = ink * (1 - dry * smoothstep(-0.6, 0.8, self.tooth)) * (1 + 0.18 * self.pooling) * within
+        self.density = np.maximum(self.density, ink) + 0.25 * np.minimum(self.density, ink)
+
+
+def mountains(sheet: InkSheet, peaks: Array, foot: float, ink: float, strokes: int) -> None:
+    """One range of peaks: a wash, dark along the ridge, that fades into mist towards `foot`, and dry strokes on it."""
+    rng, (width, height) = sheet.rng, sheet.size
+    x, y = np.arange(width) / height, np.arange(height)[:, None] / height
+    crag = sum(smooth_noise(rng, (1, width), s * height / 656)[0] * s for s in (3, 8, 20, 45)) / 24 * 0.014
+    centre, top, breadth = peaks.T[..., None]
+    skewed = breadth * (1 + 0.3 * np.sin(40 * centre) * np.sign(x - centre))
+    ridge = foot - ((foot - top) * np.exp(-(np.abs((x - centre) / skewed) ** 2.2))).max(0) + crag
+    depth = y - ridge
+    inside, below = smoothstep(-0.0015, 0.002, depth), np.clip(depth, 0, None)
+    tone = 0.22 + 0.55 * np.exp(-below / 0.012) + 0.35 * np.exp(-below / 0.07)
+    tone += 0.14 * np.clip(smooth_noise(rng, depth.shape, (22, 4)) + 0.4, 0, 2)
+    mist = smoothstep(foot, foot - 0.22, y) * (0.8 + 0.2 * np.tanh(sheet.pooling))
+    sheet.soak(gaussian_filter(inside * mist * ink * tone, 0.7), inside * smoothstep(foot + 0.02, foot - 0.15, y))
+    marks = []
+    for column in rng.integers(4, width - 4, strokes):
+        slope = np.clip((ridge[column + 4] - ridge[column - 4]) * height / 8, -3, 3)
+        fall = np.arctan2(1.0, 0.5 * slope / (1 + slope**2) + rng.normal(0, 0.15))
+        steps = unit_vectors(fall + np.cumsum(rng.normal(0, 0.09, 9))) * rng.uniform(0.02, 0.07) / 9
+        path = (x[column], ridge[column] + rng.exponential(0.08) + 0.004) + np.cumsum(steps, axis=0)
+        half = np.linspace(1, 0.1, 9)[:, None] * rng.uniform(0.0008, 0.0032)
+        fade = smoothstep(foot - 0.03, foot - 0.22, path[-1, 1])
+        marks.append((path, half, ink * fade * rng.uniform(0.45, 1.0)))
+    sheet.brush(marks, dry=0.6, wet=0.5, within=inside)
+
+
+def pine(sheet: InkSheet, base: tuple[float, float], size: float) -> None:
+    """A wind-bent pine: a knotted trunk and flat clouds of needles."""
+    rng = sheet.rng
+    trunk = base + smooth_curve(table("0 0, 0.10 -0.35, 0.32 -0.62, 0.30 -1") * size, 30)
+    marks = [(trunk, np.linspace(0.045, 0.01, 30)[:, None] * size * rng.uniform(0.8, 1.2, (30, 1)), 0.8)]
+    needles = []
+    for k, side in ((12, -1), (16, 1), (20, -1), (23, 1), (26, -1), (29, 1)):
+        tip = trunk[k] + np.array([side * rng.uniform(0.22, 0.42), -rng.uniform(-0.02, 0.08)]) * size
+        bough = smooth_curve(np.array([trunk[k], (trunk[k] + tip) / 2 + (0, 0.03 * size), tip]), 14)
+        marks.append((bough, np.linspace(0.016, 0.005, 14)[:, None] * size, 0.8))
+        for at in bough[rng.integers(4, 14, 16)] + rng.normal(0, size, (16, 2)) * (0.049, 0.021):
+            for spine in unit_vectors(np.linspace(np.pi * 1.05, np.pi * 1.95, 11) + rng.normal(0, 0.06, 11)):
+                path = at + np.linspace(0, 0.085 * size, 4)[:, None] * rng.uniform(0.7, 1.1) * spine
+                needles.append((path, 0.0028 * size, rng.uniform(0.5, 0.95)))
+    sheet.brush([(path, half * 6, ink * 0.22) for path, half, ink in needles], wet=2.5)
+    sheet.brush(marks, dry=0.55)
+    sheet.brush(needles, dry=0.15)
+
+
+def bamboo(sheet: InkSheet, foot: float, lean: float, girth: float, ink: float) -> None:
+    """One stalk in a few dry strokes, broken at the nodes, with clusters of pointed leaves."""
+    rng = sheet.rng
+    stalk = smooth_curve((foot, 0) + table("0 1.05, 0.4 0.6, 1 0.1, 1.3 -0.08") * (lean, 1), 90)
+    flare = girth * (1 + 0.25 * np.abs(np.linspace(-1, 1, 10)[:, None]) ** 6)
+    stems, leaves = [], []
+    for piece in np.split(stalk[:80], 8):
+        stems.append((piece, flare, ink * rng.uniform(0.65, 0.85)))
+        stems.append((piece + (girth * 0.75, 0), flare * 0.2, ink))
+        stems.append((piece[:2] + rng.normal(0, 0.001, (2, 2)), girth * 1.25, ink))
+        for _ in range(rng.integers(1, 4)):
+            heart = piece[0] + rng.normal(0, 0.05, 2)
+            stems.append((np.linspace(piece[0], heart, 6), 0.0016, ink))
+            leaves += [leaf(heart, angle, ink, rng) for angle in rng.uniform(0.25, np.pi - 0.05, rng.integers(3, 6))]
+    sheet.brush(stems, dry=0.5, wet=0.4)
+    sheet.brush(leaves, dry=0.2)
+
+
+def leaf(heart: Array, angle: float, ink: float, rng: Generator) -> Mark:
+    """One pressed-and-lifted brush mark that hangs from `heart`."""
+    t = np.linspace(0, 1, 16)
+    path = heart + np.cumsum(unit_vectors(angle + 0.25 * rng.normal() * t), axis=0) * rng.uniform(0.07, 0.13) / 16
+    half = 0.0095 * np.sin(np.pi * t**0.6)[:, None] * rng.uniform(0.7, 1.1) + 0.0003
+    return path, half, ink * rng.uniform(0.6, 1.05)
+
+
+def fishing_boat(sheet: InkSheet, at: tuple[float, float]) -> None:
+    """A punt with one fisherman, in four strokes, and a few ripples."""
+    t = np.linspace(-1, 1, 16)[:, None]
+    marks = [
+        (at + np.hstack([0.06 * t, 0.010 * (1 - t**2)]), 0.0045 * (1 - t**4) + 0.0006, 0.85),
+        (at + table("0.012 0.004, 0.010 -0.012, 0.013 -0.024"), table("0.008, 0.0075, 0.003"), 0.7),
+        (at + table("-0.001 -0.020, 0.012 -0.030, 0.025 -0.020"), 0.0022, 0.9),
+        (at + smooth_curve(table("0.01 -0.012, -0.05 -0.05, -0.10 -0.055"), 12), 0.0008, 0.8),
+    ]
+    for k in range(9):
+        shift = sheet.rng.normal((0, 0.03 + 0.004 * k), (0.09, 0.012))
+        ripple = at + shift + np.hstack([0.05 * t, 0.0015 * np.sin(9 * t + k)])
+        marks.append((ripple, 0.0012 * (1 - t**2) + 0.0002, 0.3))
+    sheet.brush(marks, dry=0.3)
+
+
+def red_seal(picture: Array, corner: tuple[float, float], side: float, rng: Generator) -> Array:
+    """Stamp a worn square seal with white characters of straight cuts on `picture` (H, W, 3)."""
+    height, width = picture.shape[:2]
+    v, u = (np.mgrid[:height, :width] / height - np.reshape(corner[::-1], (2, 1, 1))) / side
+    ink = smoothstep(0.0, 0.03, np.min([u, 1 - u, v, 1 - v], axis=0))
+    for x0, y0, x1, y1 in table(SEAL_CUTS):
+        ink = ink * smoothstep(0.03, 0.055, np.hypot(u - np.clip(u, x0, x1), v - np.clip(v, y0, y1)))
+    ink = (ink * (0.92 - 0.25 * smoothstep(0.4, 1.6, smooth_noise(rng, ink.shape, 1.2))))[..., None]
+    return picture * (1 - ink) + rgb("b3261c") * ink
+
+
+def ink_wash(rng: Generator, size: Size = (832, 656)) -> Array:
+    """Peaks in mist, pines, a fisherman and bamboo in the manner of East-Asian ink landscapes."""
+    sheet = InkSheet(size, rng)
+    for peaks, foot, ink, strokes in MOUNTAINS:
+        mountains(sheet, table(peaks), foot, ink, strokes)
+    fishing_boat(sheet, (0.72, 0.80))
+    pine(sheet, (0.035, 0.76), 0.30)
+    pine(sheet, (0.21, 0.845), 0.21)
+    for foot, lean, girth, ink in table("1.20 0.05 0.008 0.35, 1.07 0.10 0.0095 0.7, 1.15 -0.05 0.011 0.95"):
+        bamboo(sheet, foot, lean, girth, ink)
+    paper = rgb("efe6d0") * paper_grain(rng, sheet.density.shape, 0.03)[..., None]
+    density = np.clip(sheet.density * (1 + 0.07 * sheet.tooth), 0, 1.1)[..., None]
+    return red_seal(paper * np.exp(-2.9 * density * (1.0, 0.97, 0.9)), (0.055, 0.06), 0.062, rng)
+
+
+# ---------------------------------------------------------------- 5. composition
+
+BLACK = "1b1a1d"
+RULED_LINES = table(  # x0 y0 x1 y1 width
+    "0.02 0.58 1.24 0.24 0.0055, 0.05 0.46 0.98 0.98 0.004, 0.38 0.04 1.20 0.70 0.0045, 0.70 0.06 0.44 0.96 0.003,"
+    "0.98 0.58 1.22 0.98 0.006, 1.03 0.58 1.24 0.92 0.003, 1.08 0.58 1.25 0.86 0.002, 0.40 0.10 0.84 0.05 0.004,"
+    "0.33 0.93 0.60 0.20 0.006, 0.60 0.20 0.76 0.93 0.0045"
+)
+GLOWS = (("0.22 0.22 0.26", "e9a0a8"), ("1.05 0.30 0.24", "9fc3dc"), ("0.62 0.80 0.26", "f2cf6a"),
+         ("0.16 0.80 0.20", "a9c9b0"), ("1.12 0.82 0.20", "d9a4c4"))  # fmt: skip
+HALF_DISCS = (("0.80 0.20 0.055 0.6", "3f8f78"), ("0.45 0.27 0.04 3.6", "c63a35"), ("1.19 0.14 0.06 2.2", "8a3f86"),
+              ("0.30 0.50 0.035 5.2", "e8b43a"), ("0.99 0.72 0.04 1.2", "2f5ea8"))  # fmt: skip
+
+
+class Watercolour:
+    """A paper (H, W, 3) that takes transparent stains and opaque ink; points are in units of the height."""
+
+    def __init__(self, size: Size, ground: Array, rng: Generator):
+        shape = (size[1], size[0])
+        self.rng, (self.y, self.x) = rng, np.mgrid[: shape[0], : shape[1]] / shape[0]
+        self.clouds, self.grain = cloud_noise(rng, shape, 40), smooth_noise(rng, shape, 1.0)
+        warm = ramp(ground, np.clip(0.5 + 0.22 * self.clouds + 0.1 * smooth_noise(rng, shape, (3, 30)), 0, 1))
+        self.picture = warm * paper_grain(rng, shape, 0.03)[..., None]
+
+    def stain(self, mask: Array, colour: str, opaque: float = 0.75, load: float = 0.95) -> None:
+        """Lay `colour` where `mask` (H, W) is 1: darker at the rim, clouded inside, letting some ground through."""
+        rows, columns = (np.flatnonzero(mask.max(axis)) for axis in (1, 0))
+        if not len(rows):
+            return
+        box = (slice(max(rows[0] - 9, 0), rows[-1] + 10), slice(max(columns[0] - 9, 0), columns[-1] + 10))
+        shift = self.rng.integers(0, 400, 2)
+        clouds, grain = (np.roll(field, shift, (0, 1))[box] for field in (self.clouds, self.grain))
+        mask, ground = mask[box], self.picture[box]
+        rim = mask * np.clip(1 - 1.35 * (gaussian_filter(mask, 5) - 0.25), 0, 1)
+        share = (mask * np.clip(load * (0.92 + 0.08 * clouds + 0.03 * grain), 0, 1))[..., None]
+        pigment = rgb(colour) * (1 - 0.2 * rim - 0.025 * grain + 0.07 * clouds)[..., None]
+        covered = ground * (1 - share) + pigment * share
+        self.picture[box] = opaque * covered + (1 - opaque) * ground * (1 - share * (1 - pigment))
+
+    def ring(self, centre: Array, inner: float, outer: float, colour: str, opaque: float = 0.85) -> None:
+        """Stain the ring between two radii, or a disc where `inner` is negative."""
+        r, pixel = np.hypot(self.x - centre[0], self.y - centre[1]) + 0.0012 * self.clouds, 0.7 / len(self.y)
+        mask = smoothstep(outer + pixel, outer - pixel, r) * smoothstep(inner - pixel, inner + pixel, r)
+        self.stain(mask, colour, opaque)
+
+    def glow(self, centre: Array, radius: float, colour: str) -> None:
+        """Breathe a soft glow around a point."""
+        r = np.hypot(self.x - centre[0], self.y - centre[1]) / radius
+        share = (0.7 * np.exp(-((1.15 * r) ** 4)) * (0.9 + 0.1 * self.clouds))[..., None]
+        self.picture = self.picture * (1 - share * (1 - rgb(colour)))
+
+    def polygon(self, points: Array, colour: str, opaque: float = 0.75) -> None:
+        """Stain a polygon (N, 2)."""
+        self.stain(polygon_mask(self.x.shape, points), colour, opaque)
+
+    def line(self, points: Array, width: float, colour: str = BLACK, taper: float = 0.0) -> None:
+        """Rule a straight or curved line through the points of `width`, thinner at the ends by the share `taper`."""
+        path = smooth_curve(np.asarray(points))
+        swell = 1 - taper * np.abs(np.linspace(-1, 1, len(path)))[:, None]
+        self.stain(polygon_mask(self.x.shape, ribbon(path, width / 2 * swell)), colour, 0.95, 1.0)
+
+
+def chequer(art: Watercolour, origin: Array, along: Array, cells: Size, colours: str) -> None:
+    """A skewed chessboard of stained cells, ruled in ink."""
+    u, v = along, along[::-1] * (-0.8, 1.1)
+    for i, j in np.ndindex(cells):
+        corner = origin + i * u + j * v
+        art.polygon(np.array([corner, corner + u, corner + u + v, corner + v]), art.rng.choice(colours.split()), 0.88)
+    for i in range(cells[0] + 1):
+        art.line([origin + i * u, origin + i * u + cells[1] * v], 0.0032)
+    for j in range(cells[1] + 1):
+        art.line([origin + j * v, origin + j * v + cells[0] * u], 0.0032)
+
+
+def target(art: Watercolour, centre: tuple[float, float], radius: float, colours: str) -> None:
+    """Concentric discs from the outside in, the outermost ringed in ink."""
+    names = colours.split()
+    for k, colour in enumerate(names):
+        art.ring(centre, -1, radius * (1 - k / len(names)), colour, 0.75)
+    art.ring(centre, radius, radius + 0.004, BLACK, 0.95)
+
+
+def nested_arcs(art: Watercolour, centre: tuple[float, float], radius: float, colours: str) -> None:
+    """Bands of a little less than half a turn, one inside the other."""
+    dx, dy = art.x - centre[0], centre[1] - art.y
+    r, turn = np.hypot(dx, dy), np.arctan2(dy, dx)
+    span = smoothstep(0.30, 0.31, turn) * smoothstep(2.85, 2.84, turn)
+    for k, colour in enumerate(colours.split()):
+        away = np.abs(r - radius + 0.026 * k)
+        art.stain(smoothstep(0.0115, 0.0095, away) * span, colour, 0.7)
+
+
+def half_disc(art: Watercolour, centre: Array, radius: float, start: float, colour: str) -> None:
+    """Half a disc on a ruled line that leans by `start` radians."""
+    art.polygon(centre + radius * unit_vectors(start + np.linspace(0, np.pi, 40)), colour)
+    art.line(centre + 1.4 * radius * unit_vectors(np.array([start, start + np.pi])), 0.003)
+
+
+def signs(art: Watercolour) -> None:
+    """The small handwriting of the picture: arches, waves, a comb, a row of tents."""
+    for k in range(4):
+        arch = table("0 0.145, 0.01 0.098, 0.042 0.078, 0.074 0.098, 0.084 0.145") + (0.44 + 0.085 * k, 0)
+        art.line(arch, 0.006 - 0.001 * k)
+    wave = "0.74 0.52, 0.84 0.44, 0.92 0.55, 1.01 0.63, 1.10 0.60, 1.14 0.68, 1.22 0.70"
+    art.line(table(wave), 0.010, taper=0.75)
+    art.line(table("0.05 0.52, 0.10 0.47, 0.14 0.53, 0.19 0.48, 0.23 0.54, 0.28 0.49"), 0.006, "8a2f2a", taper=0.6)
+    for k in range(9):
+        art.line([(0.455 + 0.018 * k, 0.60 - 0.004 * k), (0.50 + 0.022 * k, 0.70 - 0.012 * k)], 0.0028)
+    for k, colour in enumerate("3565a6 e58a3c 1b1a1d d8432f 7fae6c".split()):
+        tent = np.array([(0, 0.955), (0.05, 0.955), (0.02, 0.90 - 0.008 * k)])
+        art.polygon(tent + (0.035 + 0.052 * k, 0), colour, 0.8)
+
+
+def composition(rng: Generator, size: Size = (832, 656)) -> Array:
+    """Circles, wedges, arcs and grids floating on a warm ground, in the manner of Kandinsky's geometric years."""
+    art = Watercolour(size, rgb("e3cfa0", "eddfba", "f3e9cf", "ead3b4"), rng)
+    for place, colour in GLOWS:
+        x, y, radius = table(place)[0]
+        art.glow((x, y), radius, colour)
+    for radius, colour, opaque in ((0.185, "f0c7c0", 0.7), (0.160, "1c1a22", 0.97), (0.122, "84327f", 0.9)):
+        art.ring((0.22, 0.22), -1, radius, colour, opaque)
+    art.ring((0.235, 0.235), -1, 0.066, "d8432f", 0.9)
+    art.ring((0.315, 0.325), -1, 0.052, "2f5ea8", 0.6)
+    art.polygon(table("0.33 0.93, 0.60 0.20, 0.76 0.93"), "6fb0c9", 0.35)
+    art.polygon(table("0.52 0.95, 0.86 0.34, 1.00 0.88"), "e8b43a", 0.35)
+    art.polygon(table("0.66 0.62, 0.93 0.50, 0.80 0.74"), "c63a35", 0.6)
+    cells = "1b1a1d f1e7cf c63a35 e8b43a 3565a6 7fb6a0 f1e7cf"
+    chequer(art, np.array([0.86, 0.10]), np.array([0.050, -0.014]), (5, 4), cells)
+    cells = "3565a6 f1e7cf 1b1a1d e58a3c f1e7cf 8a5a9a"
+    chequer(art, np.array([0.12, 0.62]), np.array([0.036, 0.013]), (4, 5), cells)
+    target(art, (1.06, 0.46), 0.082, "2f4f95 f0d35e d8432f f1e7cf 1b1a1d")
+    target(art, (0.46, 0.44), 0.060, "3f8f78 f1e7cf e58a3c 1b1a1d")
+    target(art, (0.90, 0.83), 0.070, "8a3f86 f2b5b0 2f5ea8 f0d35e")
+    nested_arcs(art, (0.42, 0.98), 0.224, "1b1a1d f1e7cf d8432f e8b43a 1b1a1d 3f84b4")
+    for x0, y0, x1, y1, width in RULED_LINES:
+        art.line([(x0, y0), (x1, y1)], width, taper=0.4)
+    signs(art)
+    for place, colour in HALF_DISCS:
+        x, y, radius, start = table(place)[0]
+        half_disc(art, np.array([x, y]), radius, start, colour)
+    for _ in range(22):
+        centre, radius = rng.uniform((0.04, 0.05), (1.23, 0.95)), rng.uniform(0.006, 0.02)
+        art.ring(centre, -1, radius, rng.choice("d8432f 2f5ea8 e8b43a 1b1a1d 3f8f78 8a3f86".split()))
+        if rng.random() < 0.5:
+            art.ring(centre, radius * 1.55, radius * 1.7, BLACK, 0.9)
+    return art.picture
+
+
+# ---------------------------------------------------------------- command line
+
+PAINTINGS = {
+    "starry_night": (starry_night, 1889),
+    "great_wave": (great_wave, 1831),
+    "mosaic": (mosaic, 548),
+    "ink_wash": (ink_wash, 1279),
+    "composition": (composition, 1923),
+}
+
+
+def save_picture(picture: Array, stem: Path) -> Path:
+    """Write (H, W, 3) in 0..1 as PNG, or as JPEG where the PNG would be large; returns the path written."""
+    image, path = to_image(picture), stem.with_suffix(".png")
+    image.save(path, optimize=True)
+    if path.stat().st_size > MAX_PNG_BYTES:
+        path.unlink()
+        path = stem.with_suffix(".jpg")
+        image.save(path, quality=92, subsampling=0, optimize=True)
+    return path
+
+
+def main() -> None:
+    """Paint the pictures named on the command line, by default all of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"pictures to paint, of: {', '.join(PAINTINGS)}")
+    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="where to write them")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(PAINTINGS)
+    if unknown:
+        parser.error(f"unknown picture: {', '.join(sorted(unknown))}")
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name in options.names or PAINTINGS:
+        painter, seed = PAINTINGS[name]
+        start = time.perf_counter()
+        path = save_picture(painter(np.random.default_rng(seed)), options.output / name)
+        seconds = time.perf_counter() - start
+        print(f"{name}: {path} ({path.stat().st_size / 1024:.0f} KB) in {seconds:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
