@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 TILE = 256  # side of the periodic texture tiles
+SMALLEST = 32  # side below which shapes have no room; smaller images are reduced from this one
 BILINEAR = Image.Resampling.BILINEAR
 
 # How often each texture and each shape is drawn.
@@ -48,6 +49,9 @@ class Scene:
 
 def procedural_image(size: int, generator: np.random.Generator) -> np.ndarray:
     """Draw a random scene; uint8 RGB of shape (size, size, 3), the same for the same generator state."""
+    if size < SMALLEST:
+        image = Image.fromarray(procedural_image(SMALLEST, generator))
+        return np.array(image.resize((size, size), Image.Resampling.BOX))
     angle = generator.uniform(-1.3, 1.3)
     light = np.array([-math.cos(angle), math.sin(angle)], np.float32)
     scene = Scene(size, generator, _palette(generator), light, math.exp(generator.normal(0, 0.4)))
@@ -61,7 +65,7 @@ def procedural_image(size: int, generator: np.random.Generator) -> np.ndarray:
 def noise_field(side: int, exponent: float, generator: np.random.Generator, stretch: float = 1.0) -> np.ndarray:
     """Periodic Gaussian noise with amplitude spectrum 1/f^exponent, (side, side), zero mean and unit variance.
 
-    Natural images have an exponent near 1 (Field, JOSA A 1987); `stretch` > 1 makes the grain vertical.
+    Natural images have an exponent near 1 (Field, JOSA A 1987); `stretch` above 1 makes vertical grain.
     """
     fy, fx = np.fft.fftfreq(side)[:, None] * side, np.fft.rfftfreq(side)[None] * side
     radius = np.sqrt((fy * stretch) ** 2 + (fx / stretch) ** 2)
@@ -131,7 +135,7 @@ def _texture_bank() -> dict[str, list[Image.Image]]:
     generator = np.random.default_rng(0)
     smooth = [noise_field(TILE, exponent, generator) for exponent in (1.6, 1.8, 2.0, 2.2)]
     rough = [noise_field(TILE, exponent, generator) for exponent in np.linspace(0.5, 1.4, 8)]
-    grain = [noise_field(TILE, 1.0, generator, stretch) for stretch in (1.6, 2.2, 3.0, 4.5)]
+    grain = [noise_field(TILE, 1.0, generator, stretch) for stretch in (1.6, 3.0, 1 / 1.6, 1 / 3, 1 / 4.5)]
     veins = [_standardise(-np.abs(noise_field(TILE, 1.3, generator, stretch))) for stretch in (1.0, 1.0, 2.5)]
     patches = [_standardise(np.tanh(4 * noise_field(TILE, e, generator))) for e in (1.2, 1.5, 1.8)]
     leaves = [_leaf_tile(generator) for _ in range(12)]
@@ -166,7 +170,7 @@ def _surface(scene: Scene, height: int, width: int, contrast: float | None = Non
     """A textured material, (3, height, width): the texture mixes two colours and modulates the brightness."""
     generator = scene.generator
     if contrast is None:
-        contrast = min(0.26 * scene.roughness * math.exp(generator.normal(0, 0.9)), 0.7)
+        contrast = min(0.25 * scene.roughness * math.exp(generator.normal(0, 0.9)), 0.7)
     kind = TEXTURES[generator.integers(len(TEXTURES))]
     texture = contrast * _texture(scene, kind, height, width, math.exp(generator.uniform(-1.1, 0.2)), tilt)
     if height > 32:
@@ -439,7 +443,7 @@ def _room(scene: Scene) -> np.ndarray:
         floor = _gradient(scene) if generator.random() < 0.5 else _surface(scene, size, size, tilt=1.5)
         rows = np.arange(size, dtype=np.float32)[:, None] + generator.normal(0, 0.2) * np.arange(size)[None]
         _paint(canvas, np.clip(rows - size * generator.uniform(0.4, 0.9), 0, 1), floor, 0, 0)
-    _scatter(canvas, scene, generator.integers(3, 10), 0.2, 1.3)
+    _scatter(canvas, scene, generator.integers(3, 9), 0.2, 1.3)
     return canvas
 
 
@@ -511,7 +515,7 @@ def _illuminate(canvas: np.ndarray, scene: Scene) -> np.ndarray:
 
 
 def _camera(canvas: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Exposure, vignette, sensor noise and JPEG compression: (3, size, size) to uint8 (size, size, 3)."""
+    """Vignette, exposure, sensor noise, sharpening and JPEG compression: (3, size, size) to uint8 (size, size, 3)."""
     size = canvas.shape[1]
     axis = np.linspace(-1, 1, size, dtype=np.float32) ** 2
     canvas = canvas * (1 - generator.uniform(0, 0.2) * (axis[:, None] + axis))
@@ -526,8 +530,9 @@ def _camera(canvas: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     gain = min(max(generator.normal(0.24, 0.065) / float(luminance.std()), 0.6), 2.0)
     canvas = np.maximum((canvas - dark) / scale, 0) ** gamma
     canvas = np.clip(target + gain * (canvas - float(luminance.mean())), 0, 1) * min(generator.normal(0.98, 0.08), 1.0)
-    canvas += min(generator.exponential(0.005), 0.03) * generator.standard_normal(canvas.shape, dtype=np.float32)
+    canvas += min(generator.exponential(0.004), 0.02) * generator.standard_normal(canvas.shape, dtype=np.float32)
     image = Image.fromarray((np.clip(canvas, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
+    image = image.filter(ImageFilter.UnsharpMask(radius=1.2, percent=int(generator.uniform(0, 50)), threshold=0))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=int(generator.integers(75, 97)))
     return np.array(Image.open(buffer))

@@ -1,0 +1,146 @@
+"""What several test files share: random VGG weights, a local web server, photos, a tiny training run."""
+
+import contextlib
+import functools
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from PIL import Image
+from torchvision.models.vgg import cfgs, make_layers
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+sys.path.insert(0, str(ROOT))  # train.py and infer.py are no part of the package
+
+# A VGG-16 in torchvision's layout with a tenth of its channels.
+TINY_VGG16 = [4, 4, "M", 6, 6, "M", 8, 8, 8, "M", 10, 10, 10, "M", 10, 10, 10, "M"]
+CHANNELS = {"vgg16": cfgs["D"], "vgg19": cfgs["E"], "tiny_vgg16": TINY_VGG16}
+
+# Makes a run small: `python train.py` takes seconds.
+TINY_RUN = (
+    "image_size=32",
+    "batch_size=2",
+    "data.count=8",
+    "style.style_size=64",
+    "model.channels=[4,8]",
+    "model.residual_blocks=1",
+    "precision=32-true",
+    "trainer.accelerator=cpu",
+)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Photos, paintings and weights that are no part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is missing: no check against real photos, paintings and VGG features")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def vgg(tmp_path_factory):
+    """vgg(name) -> (torchvision's own nn.Sequential with random weights, a file of its state dict)."""
+
+    @functools.cache
+    def build(name: str) -> tuple[torch.nn.Sequential, Path]:
+        generator = torch.Generator().manual_seed(0)
+        features = make_layers(CHANNELS[name]).eval()
+        for parameter in features.parameters():
+            if parameter.ndim == 4:  # keeps the scale of the activations from layer to layer
+                torch.nn.init.kaiming_normal_(parameter, generator=generator)
+            else:
+                torch.nn.init.normal_(parameter, std=0.1, generator=generator)
+        path = tmp_path_factory.mktemp("vgg") / f"{name}.pth"
+        torch.save({f"features.{key}": tensor for key, tensor in features.state_dict().items()}, path)
+        return features, path
+
+    return build
+
+
+@pytest.fixture
+def serve():
+    """serve(folder) -> context manager that gives the URL of a web server for that folder, on this machine only."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    @contextlib.contextmanager
+    def server(folder: Path):
+        with http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
+        ) as httpd:
+            threading.Thread(target=httpd.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{httpd.server_port}"
+            httpd.shutdown()
+
+    return server
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """photo(path, height, width) writes smooth random colours and returns the path."""
+
+    def write(path: Path, height: int, width: int, mode: str = "RGB", seed: int = 0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = np.random.default_rng([seed, height, width]).integers(0, 256, (4, 4, 4), dtype=np.uint8)
+        picture = Image.fromarray(coarse, "RGBA").resize((width, height), Image.Resampling.BICUBIC)
+        picture.convert(mode).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def compose_config():
+    """compose_config(name, *overrides): a config as the command line would build it."""
+
+    def build(name: str, *overrides: str, **options):
+        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+            return compose(name, list(overrides), **options)
+
+    return build
+
+
+def run_command(*arguments: str | Path, cwd: Path = ROOT, **options) -> subprocess.CompletedProcess:
+    """Run `python ARGUMENTS` as a user would; stdout and stderr are text."""
+    environment = os.environ | {"COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, **options)
+
+
+@pytest.fixture(scope="session")
+def run():
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a finished `python train.py`, four steps long."""
+    folder = tmp_path_factory.mktemp("trained")
+    arguments = ("style=starry_night", "max_steps=4", "preview_every=2", *TINY_RUN, "image_size=64")
+    finished = run_command("train.py", *arguments, f"hydra.run.dir={folder}")
+    assert finished.returncode == 0, finished.stderr
+    (folder / "stdout.txt").write_text(finished.stdout)
+    return folder
+
+
+@pytest.fixture
+def train_in_process(compose_config, tmp_path):
+    """train_in_process(*overrides) -> the folder of a tiny run in this process."""
+    from train import train
+
+    def run(folder: str, *overrides: str) -> Path:
+        cfg = compose_config("train", *TINY_RUN, *overrides, f"run_dir={tmp_path / folder}")
+        train(cfg)
+        return tmp_path / folder
+
+    return run

@@ -1,0 +1,241 @@
+"""Losses against explicit loops in float64, and a perceptual loss written a second time on a bare state dict."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from omegaconf import OmegaConf
+
+from fast_style.loss_network import load_loss_network
+from fast_style.losses import PerceptualLoss, gram_matrix, mean_squared_error, relative_error, rescale, total_variation
+
+
+def random_images(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+# --- the formulas, by loops
+
+
+def loop_gram(features):
+    batch, channels, height, width = features.shape
+    gram = np.zeros((batch, channels, channels))
+    for b in range(batch):
+        for i in range(channels):
+            for j in range(channels):
+                gram[b, i, j] = sum(
+                    features[b, i, y, x] * features[b, j, y, x] for y in range(height) for x in range(width)
+                )
+    return gram / (channels * height * width)
+
+
+def loop_total_variation(images):
+    batch, channels, height, width = images.shape
+    sums = np.zeros(batch)
+    for b in range(batch):
+        for c in range(channels):
+            for y in range(height):
+                for x in range(width):
+                    if y + 1 < height:
+                        sums[b] += (images[b, c, y + 1, x] - images[b, c, y, x]) ** 2
+                    if x + 1 < width:
+                        sums[b] += (images[b, c, y, x + 1] - images[b, c, y, x]) ** 2
+    return sums
+
+
+def loop_mean_squared(value, target):
+    total = 0.0
+    for a, b in zip(value.ravel(), target.ravel(), strict=True):
+        total += (a - b) ** 2
+    return total / value.size
+
+
+def test_gram_matrix():
+    features = random_images(2, 3, 4, 5).double() - 0.4
+    np.testing.assert_allclose(gram_matrix(features), loop_gram(features.numpy()), rtol=1e-12)
+    single = gram_matrix(features.float())
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(single, loop_gram(features.numpy()), rtol=1e-5)
+
+
+def test_gram_matrix_is_float32_under_autocast():
+    features = random_images(1, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        gram = gram_matrix(features)
+    assert gram.dtype == torch.float32
+    exact = torch.einsum("bihw,bjhw->bij", features.double(), features.double()) / features[0].numel()
+    torch.testing.assert_close(gram.double(), exact, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gram_matrix_of_large_half_precision_features(dtype):
+    features = torch.full((1, 4, 64, 64), 200.0, dtype=dtype)  # 200^2 * 64^2 is 2500 times float16's maximum
+    with torch.autocast("cpu", torch.bfloat16):
+        gram = gram_matrix(features)
+    assert gram.dtype == torch.float32
+    torch.testing.assert_close(gram, torch.full((1, 4, 4), 200.0**2 / 4))
+
+
+@pytest.mark.parametrize("size", [(4, 5), (1, 6), (6, 1), (1, 1)])
+def test_total_variation(size):
+    images = random_images(2, 3, *size)
+    value = total_variation(images)
+    assert value.dtype == torch.float32 and value.shape == (2,)
+    np.testing.assert_allclose(value, loop_total_variation(images.double().numpy()), rtol=1e-5)
+    assert total_variation(images.bfloat16()).dtype == torch.float32
+
+
+def test_mean_squared_error():
+    value, target = random_images(2, 3, 4), random_images(1, 3, 4, seed=1)
+    expected = [loop_mean_squared(one.double().numpy(), target[0].double().numpy()) for one in value]
+    np.testing.assert_allclose(mean_squared_error(value, target), expected, rtol=1e-5)
+
+
+def test_relative_error():
+    value, target = random_images(2, 3, 4), random_images(1, 3, 4, seed=1)
+    norm = loop_mean_squared(target.double().numpy(), np.zeros((1, 3, 4)))
+    expected = [loop_mean_squared(one.double().numpy(), target[0].double().numpy()) / norm for one in value]
+    np.testing.assert_allclose(relative_error(value, target), expected, rtol=1e-5)
+    torch.testing.assert_close(relative_error(0 * value, target), torch.ones(2))
+    torch.testing.assert_close(relative_error(1000 * value, 1000 * target), relative_error(value, target))
+    assert relative_error(value, 0 * target).isfinite().all(), "a black target divides by zero"
+
+
+def test_rescale_halves_by_antialiasing():
+    images = random_images(1, 1, 8, 8).double()
+    taps = np.array([1, 3, 3, 1]) / 8  # triangle of width 2 about the middle of each pair of pixels
+    matrix = np.zeros((4, 8))
+    for row in range(4):
+        for tap, column in zip(taps, range(2 * row - 1, 2 * row + 3), strict=True):
+            if 0 <= column < 8:
+                matrix[row, column] = tap
+    matrix /= matrix.sum(1, keepdims=True)
+    np.testing.assert_allclose(rescale(images, 0.5)[0, 0], matrix @ images[0, 0].numpy() @ matrix.T, rtol=1e-12)
+    assert rescale(images, 1) is images
+    assert rescale(images[..., :1, :1], 0.5).shape == (1, 1, 1, 1)
+
+
+# --- the perceptual loss
+
+# Positions in torchvision's vgg16().features.
+RELU_INDEX = {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22}
+POOLS = (4, 9, 16)
+NORMALISE = {
+    "vgg16": lambda images: (
+        (images - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    ),
+    # The means that torchvision states for these weights, RGB from 0 to 255.
+    "vgg16_caffe": lambda images: images * 255 - torch.tensor([123.0, 117.0, 104.0]).view(3, 1, 1),
+}
+
+
+def plain_features(path, name, images):
+    """Activations of torchvision's VGG-16 in float64, from its state dict alone."""
+    state_dict = torch.load(path)
+    x, features = NORMALISE[name](images.double()), {}
+    for index in range(23):
+        if f"features.{index}.weight" in state_dict:
+            weight, bias = (state_dict[f"features.{index}.{kind}"].double() for kind in ("weight", "bias"))
+            x = F.conv2d(x, weight, bias, padding=1)
+        else:
+            x = F.max_pool2d(x, 2) if index in POOLS else x.clamp_min(0)
+        features[index] = x.numpy()
+    return {layer: features[index] for layer, index in RELU_INDEX.items()}
+
+
+def plain_loss(path, name, objective, stylized, content_images, style_image):
+    """The three weighted terms, by loops."""
+    ours, photos, style = (plain_features(path, name, images) for images in (stylized, content_images, style_image))
+    batch = len(stylized)
+    content_loss = sum(loop_mean_squared(ours[layer], photos[layer]) for layer in objective["content_layers"])
+    style_loss = 0.0
+    for layer in objective["style_layers"]:
+        style_gram = loop_gram(style[layer])[0]
+        style_loss += sum(loop_mean_squared(gram, style_gram) for gram in loop_gram(ours[layer])) / batch
+    tv_loss = loop_total_variation(stylized.double().numpy()).sum() / batch
+    return {
+        "content_loss": objective["content_weight"] * content_loss,
+        "style_loss": objective["style_weight"] * style_loss,
+        "tv_loss": objective["tv_weight"] * tv_loss,
+    }
+
+
+STYLIZED, PHOTOS, STYLE = random_images(2, 3, 16, 24), random_images(2, 3, 16, 24, seed=1), random_images(1, 3, 20, 16)
+
+
+@pytest.fixture
+def perceptual_loss(vgg, compose_config):
+    """perceptual_loss(network, *overrides) -> the loss of a config, the objective as plain data, the weights file."""
+
+    def build(network, *overrides, style_image=STYLE):
+        objective = OmegaConf.to_container(compose_config("train", *overrides).objective)
+        path = vgg("tiny_vgg16")[1]
+        layers = [*objective["content_layers"], *objective["style_layers"]]
+        return PerceptualLoss(load_loss_network(network, layers, path), style_image, **objective), objective, path
+
+    return build
+
+
+@pytest.mark.parametrize(
+    "network, overrides",
+    [
+        ("vgg16_caffe", ["objective=johnson2016"]),
+        ("vgg16_caffe", ["objective=johnson2016", "objective.content_layers=[relu3_3]"]),
+        ("vgg16", ["objective=pytorch_examples"]),
+        ("vgg16", ["objective=pytorch_examples", "objective.tv_weight=0.3"]),
+    ],
+)
+def test_published_objectives(perceptual_loss, network, overrides):
+    loss, objective, path = perceptual_loss(network, *overrides)
+    terms = loss(STYLIZED, PHOTOS)
+    expected = plain_loss(path, network, objective, STYLIZED, PHOTOS, STYLE)
+    assert list(terms) == list(expected)
+    for name, term in terms.items():
+        assert term.shape == () and term.dtype == torch.float32
+        assert float(term) == pytest.approx(expected[name], rel=1e-4), name
+    assert float(sum(terms.values())) == pytest.approx(sum(expected.values()), rel=1e-4)
+
+
+def test_relative_objective_averages_over_scales(perceptual_loss):
+    layers = ("objective.content_layers=[relu2_2]", "objective.style_layers=[relu1_2,relu3_3]")
+    at = {
+        scales: perceptual_loss("vgg16", "objective=relative", *layers, f"objective.style_scales={scales}")[0]
+        for scales in ("[1]", "[0.5]", "[1,0.5]")
+    }
+    both = at["[1,0.5]"](STYLIZED, PHOTOS)
+    full = at["[1]"](STYLIZED, PHOTOS)
+    half = perceptual_loss(
+        "vgg16", "objective=relative", *layers, "objective.style_scales=[1]", style_image=rescale(STYLE, 0.5)
+    )[0](rescale(STYLIZED, 0.5), rescale(PHOTOS, 0.5))
+    torch.testing.assert_close(both["style_loss"], (full["style_loss"] + half["style_loss"]) / 2)
+    torch.testing.assert_close(both["content_loss"], full["content_loss"])
+
+
+def test_zero_where_it_should_be(perceptual_loss):
+    loss, *_ = perceptual_loss("vgg16_caffe", "objective=johnson2016")
+    assert float(loss(PHOTOS, PHOTOS)["content_loss"]) == 0
+    assert float(loss(PHOTOS, PHOTOS)["style_loss"]) > 1
+    assert float(loss(STYLE, STYLE)["style_loss"]) == 0
+    assert float(loss(torch.full((1, 3, 8, 8), 0.5), PHOTOS[:1, :, :8, :8])["tv_loss"]) == 0
+
+
+def test_gradient_reaches_the_image_and_nothing_else(perceptual_loss):
+    loss, *_ = perceptual_loss("vgg16_caffe", "objective=johnson2016")
+    stylized, photos = STYLIZED.clone().requires_grad_(), PHOTOS.clone().requires_grad_()
+    for name, term in loss(stylized, photos).items():
+        gradient = torch.autograd.grad(term, stylized, retain_graph=True)[0]
+        assert gradient.isfinite().all() and (gradient != 0).float().mean() > 0.9, name
+    sum(loss(stylized, photos).values()).backward()
+    assert photos.grad is None
+    assert list(loss.parameters()) == [] and list(loss.state_dict()) == []
+    assert not any(buffer.requires_grad for buffer in loss.buffers())
+
+
+def test_terms_are_float32_under_autocast(perceptual_loss):
+    loss, *_ = perceptual_loss("vgg16_caffe", "objective=johnson2016")
+    exact = loss(STYLIZED, PHOTOS)
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = loss(STYLIZED.bfloat16(), PHOTOS)
+    for name, term in terms.items():
+        assert term.dtype == torch.float32
+        torch.testing.assert_close(term, exact[name], rtol=0.05, atol=0)
