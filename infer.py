@@ -7,8 +7,9 @@ from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue
 
-from fast_style import FastStyleError
+from fast_style import FastStyleError, check_choice
 from fast_style.checkpoint import load_transformer
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, find_images
@@ -28,22 +29,27 @@ def find_inputs(pattern: str) -> tuple[list[Path], Path]:
 
 def name_outputs(inputs: list[Path], root: Path, output: str | None, style: str) -> dict[Path, Path]:
     """{input: output}: next to the input as NAME_STYLE.EXT, under a folder with the same names, or the file itself."""
-    if output is not None and Path(output).suffix.lower() in WRITABLE_SUFFIXES:
+    if output is not None and Path(output).suffix.lower() in IMAGE_SUFFIXES and not Path(output).is_dir():
         if len(inputs) > 1:
             raise FastStyleError(f"output={output} is one file, but input= means {len(inputs)} images: give a folder")
         return {inputs[0]: Path(output)}
     outputs = {}
     for path in inputs:
-        suffix = path.suffix if path.suffix.lower() in WRITABLE_SUFFIXES else ".png"
+        # What is read but not written (photo.gif) becomes photo.gif.png, so as not to meet a photo.png.
+        stem, suffix = (path.stem, path.suffix) if path.suffix.lower() in WRITABLE_SUFFIXES else (path.name, ".png")
         if output is None:
-            outputs[path] = path.with_name(f"{path.stem}_{style}{suffix}")
+            outputs[path] = path.with_name(f"{stem}_{style}{suffix}")
         else:
-            outputs[path] = Path(output) / path.relative_to(root).with_suffix(suffix)
+            outputs[path] = Path(output) / path.relative_to(root).with_name(stem + suffix)
     return outputs
 
 
 def infer(cfg: DictConfig) -> int:
     """Stylise and report; the number of files that failed."""
+    check_choice("precision", cfg.precision, ("auto", "32-true", "bf16-mixed", "16-mixed"))
+    for key in ("batch_size", "max_size"):
+        if cfg[key] is not None and cfg[key] < 1:
+            raise FastStyleError(f"{key}={cfg[key]}: must be at least 1")
     transformer, style = load_transformer(cfg.ckpt)
     inputs, root = find_inputs(cfg.input)
     if not inputs:
@@ -65,6 +71,8 @@ def main(cfg: DictConfig) -> None:
         sys.exit(min(infer(cfg), 1))
     except FastStyleError as error:
         sys.exit(f"error: {error}")
+    except MissingMandatoryValue as error:
+        sys.exit(f"error: {str(error).splitlines()[0]}; python infer.py --help shows all keys")
 
 
 if __name__ == "__main__":

@@ -1,52 +1,93 @@
 """Train a style: python train.py style=starry_night"""
 
+import logging
 import sys
+import warnings
 from pathlib import Path
 
 import hydra
 import pytorch_lightning as pl
 import skimage
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 from pytorch_lightning.callbacks import RichProgressBar
 
-from fast_style import FastStyleError
+from fast_style import FastStyleError, check_choice
 from fast_style.callbacks import PreviewGrid, ResumePoint, Throughput
-from fast_style.checkpoint import save_release
+from fast_style.checkpoint import load_transformer, save_release
 from fast_style.hardware import pick_device, pick_precision
+from fast_style.images import read_image
 from fast_style.style_transfer import StyleTransfer
 from fast_style.stylize import stylize_files
 
 SAMPLE_PHOTO = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
+# Hints of Lightning that do not apply here: among them, that a run cannot be resumed within an epoch.
+logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+for hint in (".*LeafSpec.*", ".*not resumable.*", ".*weights_only.*", ".*smaller than the logging interval.*"):
+    warnings.filterwarnings("ignore", hint)
+
+
+def check(config: dict) -> None:
+    """Refuse what would only fail, or be ignored, after the training."""
+    for key in ("max_steps", "batch_size", "image_size", "preview_every", "checkpoint_every"):
+        if config[key] < 1:
+            raise FastStyleError(f"{key}={config[key]}: must be at least 1")
+    check_choice("precision", config["precision"], ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true"))
+    if config["ckpt_path"]:
+        load_transformer(config["ckpt_path"])
+    if config["photo"]:
+        read_image(config["photo"])
+
 
 def train(cfg: DictConfig) -> float:
     """Train, write the release file and a stylised picture; the held-out loss."""
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    check(config)
     run_dir = Path(config["run_dir"])
     pl.seed_everything(config["seed"], verbose=False)
-    content_images = instantiate(cfg.data, _convert_="all")
     module = StyleTransfer(config)
     if config["channels_last"]:
         module = module.to(memory_format=torch.channels_last)
-    resume_point = ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"])
+    content_images = instantiate(cfg.data, _convert_="all")
     trainer = instantiate(
         cfg.trainer,
         _convert_="all",
         precision=pick_precision(config["precision"], pick_device()),
         logger=instantiate(cfg.logger, _convert_="all"),
-        callbacks=[RichProgressBar(leave=True), Throughput(), PreviewGrid(run_dir / "previews"), resume_point],
+        callbacks=[
+            RichProgressBar(leave=True),
+            Throughput(),
+            PreviewGrid(run_dir / "previews"),
+            ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"]),
+        ],
     )
+    if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise FastStyleError("--multirun trains on one device: the other processes would repeat the whole sweep")
     trainer.fit(module, content_images, ckpt_path=config["ckpt_path"])
     losses = trainer.validate(module, content_images, verbose=False)[0]
-
-    model, picture = run_dir / "model.safetensors", run_dir / "stylized.png"
-    save_release(model, module.transformer, config, module.style_image, losses | {"steps": trainer.global_step})
-    stylize_files(module.transformer, {Path(config["photo"] or SAMPLE_PHOTO): picture})
-    print(f"\npicture  {picture}\nmodel    {model}\n\nStylise your own photo:\n")
-    print(f"  python infer.py ckpt={model} input=photo.jpg")
+    if trainer.is_global_zero:
+        finish(module, config, losses | {"steps": trainer.global_step})
     return losses["val/total_loss"]
+
+
+def finish(module: StyleTransfer, config: dict, losses: dict[str, float]) -> None:
+    """Write the release file and a stylised picture, and say how to make the next one."""
+    run_dir = Path(config["run_dir"])
+    model, picture, unreadable = (run_dir / name for name in ("model.safetensors", "stylized.png", "unreadable.txt"))
+    save_release(model, module.transformer, config, module.style_image, losses)
+    failures = stylize_files(module.transformer.cpu(), {Path(config["photo"] or SAMPLE_PHOTO): picture})
+    if unreadable.exists():
+        lines = sorted(set(unreadable.read_text().splitlines()))
+        print(f"\nskipped {len(lines)} unreadable images, listed in {unreadable}:", *lines[:10], sep="\n  ")
+    print(f"\nmodel    {model}", *(f"failed   {reason}" for reason in failures.values()), sep="\n")
+    if not failures:
+        print(f"picture  {picture}")
+    print(f"\nStylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg")
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
@@ -55,6 +96,8 @@ def main(cfg: DictConfig) -> float:
         return train(cfg)
     except FastStyleError as error:
         sys.exit(f"error: {error}")
+    except MissingMandatoryValue as error:
+        sys.exit(f"error: {str(error).splitlines()[0]}; python train.py --help shows all keys")
 
 
 if __name__ == "__main__":

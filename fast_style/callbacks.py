@@ -78,6 +78,8 @@ class ResumePoint(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_) -> None:
         step = trainer.global_step
+        # A signal may reach one process of several; they stop together.
+        self.stop_requested = trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False)
         if self.stop_requested or step % self.every_n_steps == 0 or step == trainer.max_steps:
             trainer.save_checkpoint(self.path)
         trainer.should_stop |= self.stop_requested

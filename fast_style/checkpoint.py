@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 import torchvision
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save
 
 from fast_style import FastStyleError
 from fast_style.styles import file_sha256
@@ -47,7 +47,8 @@ def save_release(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in transformer.state_dict().items()}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     # safetensors' metadata maps strings to strings.
-    save_file(tensors, path, {key: value if key == "format" else json.dumps(value) for key, value in metadata.items()})
+    strings = {key: value if key == "format" else json.dumps(value) for key, value in metadata.items()}
+    Path(path).write_bytes(save(tensors, strings))
 
 
 def read_metadata(path: str | Path) -> dict:
@@ -59,7 +60,10 @@ def read_metadata(path: str | Path) -> dict:
         raise CheckpointError(f"cannot read {path}: {error}") from error
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a release file of this project ({FORMAT})")
-    return {key: value if key == "format" else json.loads(value) for key, value in metadata.items()}
+    try:
+        return {key: value if key == "format" else json.loads(value) for key, value in metadata.items()}
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"the metadata of {path} is damaged: {error}") from error
 
 
 def load_transformer(path: str | Path) -> tuple[TransformerNet, str]:
@@ -70,29 +74,27 @@ def load_transformer(path: str | Path) -> tuple[TransformerNet, str]:
     if not Path(path).is_file():
         raise CheckpointError(f"ckpt={path}: no such file")
     if Path(path).suffix == ".ckpt":
-        model, style, state_dict = _read_lightning(path)
+        record, state_dict = _read_lightning(path)
     else:
-        metadata = read_metadata(path)
-        model, style = metadata["model"], metadata["style"]["name"]
-        with safe_open(path, "pt") as file:
-            state_dict = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        record = read_metadata(path)
+        state_dict = load_file(path)
     try:
-        transformer = TransformerNet(**model)
+        transformer = TransformerNet(**record["model"])
         transformer.load_state_dict(state_dict)
-    except (TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{path} does not fit this version's TransformerNet: {error}") from error
-    return transformer.eval(), style
+        return transformer.eval(), str(record["style"]["name"])
+    except (KeyError, TypeError, ValueError, RuntimeError, FastStyleError) as error:
+        raise CheckpointError(f"{path} does not fit this version's TransformerNet: {error!r}") from error
 
 
-def _read_lightning(path: str | Path) -> tuple[dict, str, dict[str, torch.Tensor]]:
+def _read_lightning(path: str | Path) -> tuple[dict, dict[str, torch.Tensor]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        config = checkpoint["hyper_parameters"]["config"]
         prefix = "transformer."
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-        return config["model"], config["style"]["name"], weights
+        return checkpoint["hyper_parameters"]["config"], weights
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
-        raise CheckpointError(f"cannot read {path} as a Lightning checkpoint of this project: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {reason}") from error
 
 
 def main() -> None:

@@ -34,6 +34,8 @@ class ImageFolder(Sequence):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         for offset in range(len(self.paths)):
             path = self.paths[(index + offset) % len(self.paths)]
             try:
@@ -66,6 +68,8 @@ class SampleImages(Sequence):
         return self.count
 
     def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         if index < self.photo_count:
             return self.photos[index % len(self.photos)]
         return self.draw(index)
@@ -196,14 +200,17 @@ class Folder(ContentImages):
 
     def __init__(self, root: str, validation_count: int, unreadable_log: str, **kwargs):
         super().__init__(**kwargs)
-        self.unreadable_log = Path(unreadable_log)
-        paths = self.find(root)
-        if len(paths) <= validation_count:
+        self.root, self.validation_count, self.unreadable_log = root, validation_count, Path(unreadable_log)
+
+    def setup(self, stage: str) -> None:
+        paths = self.find(self.root)
+        if len(paths) <= self.validation_count:
             raise ContentError(
-                f"data.root={root} holds {len(paths)} images: training needs more than the "
-                f"data.validation_count={validation_count} that are held out"
+                f"data.root={self.root} holds {len(paths)} images: training needs more than the "
+                f"data.validation_count={self.validation_count} that are held out"
             )
-        self.training_paths, self.validation_paths = paths[:-validation_count], paths[-validation_count:]
+        self.training_paths = paths[: len(paths) - self.validation_count]
+        self.validation_paths = paths[len(paths) - self.validation_count :]
 
     def find(self, root: str) -> list[Path]:
         if not Path(root).is_dir():

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, VGG19_Weights
 
-from fast_style import FastStyleError
+from fast_style import FastStyleError, check_choice
 
 IMAGENET_MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CAFFE_MEAN_STD = ((0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255))
+CAFFE_MEAN_STD = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
 
 # Convolutions per block (Simonyan & Zisserman 2015, table 1, columns D and E), weights, normalisation.
 VGGS = {
@@ -111,8 +111,11 @@ def load_loss_network(
 
     `heads=False` gives the bare activations of distilled and vgg19_small instead of what their heads read out.
     `pooling` is "max" or "avg" (Gatys et al. 2016 prefer average); None takes the one the network was trained with.
-    Raises LossNetworkError for an unknown name or layer and for weights that cannot be had or do not fit.
+    Raises FastStyleError for an unknown name or layer and for weights that cannot be had or do not fit.
     """
+    check_choice("loss_network.name", name, LOSS_NETWORKS)
+    if pooling is not None:
+        check_choice("loss_network.pooling", pooling, ("max", "avg"))
     if name == "distilled":
         path = weights or str(files("fast_style") / "assets" / "distilled.safetensors")
         kind = "linear" if heads else "none"
@@ -122,9 +125,7 @@ def load_loss_network(
             raise LossNetworkError("loss_network=vgg19_small needs loss_network.weights=PATH_TO_SAFETENSORS")
         small = _from_collaborative_distillation(_read_safetensors(weights))
         return LossNetwork(small, layers, "reflect", pooling or "max", "relu" if heads else "none")
-    if name in VGGS:
-        return LossNetwork(_from_torchvision(name, _vgg_state_dict(name, weights)), layers, "zeros", pooling or "max")
-    raise LossNetworkError(f"no loss network {name!r}; there are {', '.join(LOSS_NETWORKS)}")
+    return LossNetwork(_from_torchvision(name, _vgg_state_dict(name, weights)), layers, "zeros", pooling or "max")
 
 
 def _read_safetensors(path: str) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fast_style import FastStyleError, check_choice
 from fast_style.loss_network import LossNetwork
 
 
@@ -76,6 +77,11 @@ class PerceptualLoss(nn.Module):
         self.loss_network = loss_network
         self.content_layers, self.style_layers = list(content_layers), list(style_layers)
         self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
+        check_choice("objective.error", error, ERRORS)
+        if not content_layers or not style_layers or 1 not in style_scales:
+            raise FastStyleError(
+                "objective.content_layers and style_layers each need a layer, and objective.style_scales must contain 1"
+            )
         self.error, self.style_scales = ERRORS[error], list(style_scales)
         for scale in self.style_scales:
             for layer, gram in self.grams(loss_network(rescale(style_image, scale), self.style_layers)).items():

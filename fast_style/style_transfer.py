@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from fast_style import check_choice
 from fast_style.loss_network import load_loss_network
 from fast_style.losses import PerceptualLoss
 from fast_style.styles import find_style_image, read_style_image
@@ -29,6 +30,7 @@ class StyleTransfer(pl.LightningModule):
             **objective,
         )
         self.optimizer = config["optimizer"]
+        check_choice("optimizer.schedule", self.optimizer["schedule"], ("constant", "cosine"))
         self.max_steps = config["max_steps"]
 
     def forward(self, content_images: Tensor) -> Tensor:

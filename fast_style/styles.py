@@ -5,10 +5,14 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from fast_style import FastStyleError
 from fast_style.images import read_image, resize_short_side
+
+# A picture of the user's names its style; used by configs/style/*.yaml.
+OmegaConf.register_new_resolver("style_name", lambda name, image: Path(image).stem if image else name, replace=True)
 
 
 class StyleError(FastStyleError):

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from fast_style import check_choice
+
 NORMS = {"instance": lambda channels: nn.InstanceNorm2d(channels, affine=True), "batch": nn.BatchNorm2d}
 
 
@@ -83,6 +85,10 @@ class TransformerNet(nn.Module):
         self.input_padding = 2 * residual_blocks * self.scale if padding == "input" else 0
         outer, inner = ("zeros", "none") if padding == "input" else ("reflect", "reflect")
         first, last = kernel_sizes
+        check_choice("model.norm", norm, NORMS)
+        check_choice("model.upsampling", upsampling, ("nearest", "transposed"))
+        check_choice("model.padding", padding, ("reflect", "input"))
+        check_choice("model.output", output, ("linear", "tanh"))
 
         layers: list[nn.Module] = []
         for index, (c_in, c_out) in enumerate(zip([3, *channels], channels, strict=False)):

@@ -20,9 +20,13 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT))  # train.py and infer.py are no part of the package
 
-# A VGG-16 in torchvision's layout with a tenth of its channels.
-TINY_VGG16 = [4, 4, "M", 6, 6, "M", 8, 8, 8, "M", 10, 10, 10, "M", 10, 10, 10, "M"]
-CHANNELS = {"vgg16": cfgs["D"], "vgg19": cfgs["E"], "tiny_vgg16": TINY_VGG16}
+CHANNELS = {
+    "vgg16": cfgs["D"],
+    "vgg19": cfgs["E"],
+    # Fewer channels, in the same layout.
+    "quarter_vgg16": [16, 16, "M", 32, 32, "M", 64, 64, 64, "M", 128, 128, 128, "M", 128, 128, 128, "M"],
+    "tiny_vgg16": [4, 4, "M", 6, 6, "M", 8, 8, 8, "M", 10, 10, 10, "M", 10, 10, 10, "M"],
+}
 
 # Makes a run small: `python train.py` takes seconds.
 TINY_RUN = (
@@ -35,6 +39,10 @@ TINY_RUN = (
     "precision=32-true",
     "trainer.accelerator=cpu",
 )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "ignore:.*LeafSpec:FutureWarning")  # Lightning's own, on every fit
 
 
 @pytest.fixture(scope="session")

@@ -42,9 +42,7 @@ def test_johnson_is_the_default_and_has_the_published_layers():
     }
     assert str(net) == str(build("johnson"))
     assert parameter_count(net) == 1_679_235
-    listed = [
-        (conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0]) for conv in convolutions(net)
-    ]
+    listed = [(conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0]) for conv in convolutions(net)]
     residual = [(128, 128, 3, 1)] * 10
     assert listed == [
         (3, 32, 9, 1), (32, 64, 3, 2), (64, 128, 3, 2), *residual, (128, 64, 3, 1), (64, 32, 3, 1), (32, 3, 9, 1)
@@ -115,6 +113,14 @@ def test_paper_output_is_a_picture():
     assert 0 <= stylized.min() < 0.01 and 0.99 < stylized.max() <= 1
 
 
+@torch.no_grad()
+def test_residual_output_is_added_to_the_image():
+    net, image = TransformerNet((4, 8), 1, output="residual"), torch.rand(1, 3, 9, 13)
+    for parameter in net.parameters():
+        nn.init.zeros_(parameter)
+    assert torch.equal(net(image), image)
+
+
 def test_residual_block_adds_the_middle_of_its_input():
     block = ResidualBlock(4, "batch", "none").eval()
     for parameter in block.parameters():
@@ -141,7 +147,8 @@ def test_images_are_reflected_to_the_next_multiple(name, border, multiple):
     below, right = -33 % multiple, -46 % multiple
     padded = np.pad(image.numpy(), ((0, 0), (0, 0), (border, border + below), (border, border + right)), mode="reflect")
     stylized = net.layers(torch.from_numpy(padded))[..., :33, :46]
-    torch.testing.assert_close(net(image), stylized.tanh() / 2 + 0.5 if name == "paper" else stylized)
+    output = {"linear": stylized, "tanh": stylized.tanh() / 2 + 0.5, "residual": image + stylized}[net.output]
+    torch.testing.assert_close(net(image), output)
 
 
 @pytest.mark.parametrize("size, before, after", [(1, 0, 3), (1, 5, 0), (2, 3, 4), (3, 7, 9), (5, 0, 0), (10, 40, 43)])

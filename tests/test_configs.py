@@ -1,0 +1,185 @@
+"""Every config composes, its keys are the arguments of what it configures, and the paper's recipe is the paper's."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from fast_style.loss_network import LOSS_NETWORKS, load_loss_network
+from fast_style.losses import PerceptualLoss
+from fast_style.styles import find_style_image
+from fast_style.transformer_net import TransformerNet
+
+CONFIGS = ROOT / "configs"
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+GROUPS = sorted(path for path in FILES if path.parent != CONFIGS and path.parent.name != "experiment")
+EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
+
+# What a user has to say himself.
+MISSING = {"data.root": "/photos", "loss_network.weights": "weights.safetensors"}
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(CONFIGS))
+
+
+def files_of(group):
+    return sorted((CONFIGS / group).glob("*.yaml"))
+
+
+def arguments(function):
+    return set(inspect.signature(function).parameters) - {"self"}
+
+
+@pytest.fixture
+def resolved(compose_config, tmp_path):
+    """resolved(*overrides): the training config as plain data, with what is missing filled in."""
+
+    def build(*overrides):
+        cfg = compose_config("train", *overrides, f"run_dir={tmp_path}")
+        for key in OmegaConf.missing_keys(cfg):
+            OmegaConf.update(cfg, key, MISSING[key])
+        return OmegaConf.to_container(cfg, resolve=True)
+
+    return build
+
+
+def test_every_file_is_covered():
+    groups = {path.parent.name for path in GROUPS}
+    assert groups == {"style", "data", "model", "loss_network", "objective", "trainer", "logger"}
+    assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "infer.yaml"}
+    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + 2
+    assert all(len(files_of(group)) > 1 for group in groups), "a group exists only where there is a choice"
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=relative)
+def test_every_choice_composes(resolved, path):
+    group, own = path.parent.name, yaml.safe_load(path.read_text())
+    config = resolved(f"{group}={path.stem}")
+    assert set(own) - {"defaults"} <= set(config[group])
+    default = resolved()
+    assert config.keys() == default.keys()
+    assert all(config[key] == default[key] for key in config.keys() - {group, "run_dir"}), "nothing else changes"
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_composes_and_wins(resolved, path):
+    """Its values arrive in the config: with _self_ last in train.yaml they would be lost without a word."""
+    own = yaml.safe_load(path.read_text())
+    config = resolved(f"experiment={path.stem}")
+    assert config.keys() == resolved().keys()
+
+    def contains(whole, part):
+        for key, value in part.items():
+            if isinstance(value, dict):
+                contains(whole[key], value)
+            else:
+                expected = OmegaConf.to_container(OmegaConf.create({"x": value}))["x"]
+                assert whole[key] == (float(expected) if isinstance(whole[key], float) else expected), key
+
+    contains(config, {key: value for key, value in own.items() if key != "defaults"})
+
+
+def test_infer_composes(compose_config):
+    cfg = compose_config("infer", "ckpt=a.safetensors", "input=a.jpg", return_hydra_config=True)
+    assert cfg.hydra.output_subdir is None and cfg.hydra.run.dir == ".", "infer.py leaves nothing of Hydra's behind"
+    assert OmegaConf.missing_keys(compose_config("infer")) == {"ckpt", "input"}
+
+
+def test_nothing_is_missing_by_default(compose_config):
+    assert not OmegaConf.missing_keys(compose_config("train", "run_dir=."))
+
+
+@pytest.mark.parametrize("path", files_of("model"), ids=relative)
+def test_models_are_arguments_of_the_network(path):
+    model = yaml.safe_load(path.read_text())
+    assert set(model) == arguments(TransformerNet), "a release file states them all"
+    TransformerNet(**model)
+
+
+@pytest.mark.parametrize("path", files_of("objective"), ids=relative)
+def test_objectives_are_arguments_of_the_loss(path):
+    config = yaml.safe_load(path.read_text())
+    assert set(config) == arguments(PerceptualLoss) - {"loss_network", "style_image"}
+
+
+@pytest.mark.parametrize("path", files_of("loss_network"), ids=relative)
+def test_loss_networks_are_arguments_of_the_loader(path):
+    config = yaml.safe_load(path.read_text())
+    assert config["name"] == path.stem and path.stem in LOSS_NETWORKS
+    assert set(config) <= arguments(load_loss_network) - {"layers"}
+
+
+def test_every_loss_network_has_a_config():
+    assert {path.stem for path in files_of("loss_network")} == set(LOSS_NETWORKS)
+
+
+@pytest.mark.parametrize("path", files_of("style"), ids=relative)
+def test_styles_are_arguments_of_the_finder(path):
+    config = yaml.safe_load(path.read_text())
+    assert config["name"] == path.stem
+    assert set(config) == arguments(find_style_image) | {"style_size"}
+
+
+@pytest.mark.parametrize("path", files_of("data"), ids=relative)
+def test_data_can_be_built(compose_config, photo, tmp_path, path):
+    for index in range(9):
+        photo(tmp_path / "train2017" / f"{index}.jpg", 20, 20, seed=index)
+    root = [] if path.stem == "samples" else [f"data.root={tmp_path}"]
+    cfg = compose_config("train", f"data={path.stem}", *root, f"run_dir={tmp_path}", "batch_size=3", "seed=7")
+    content_images = instantiate(cfg.data, _convert_="all")
+    assert type(content_images).__name__.lower() == path.stem
+    assert (content_images.image_size, content_images.batch_size, content_images.seed) == (cfg.image_size, 3, 7)
+
+
+@pytest.mark.parametrize("path", files_of("trainer"), ids=relative)
+def test_trainers_stop_after_max_steps(resolved, path):
+    trainer = resolved(f"trainer={path.stem}", "max_steps=123")["trainer"]
+    assert trainer["max_steps"] == 123 and trainer["use_distributed_sampler"] is False
+    if path.stem == "auto":
+        assert instantiate(trainer, logger=False, accelerator="cpu").max_steps == 123
+
+
+@pytest.mark.parametrize("path", files_of("logger"), ids=relative)
+def test_loggers_write_into_the_run(resolved, path, tmp_path):
+    pytest.importorskip("tensorboard" if path.stem == "tensorboard" else "pytorch_lightning")
+    config = resolved(f"logger={path.stem}")["logger"]
+    instantiate(config)
+    assert config["save_dir"] == str(tmp_path)
+
+
+def test_the_paper(resolved):
+    """Johnson et al. 2016, sections 3 and 4.1 and the supplement."""
+    config = resolved("experiment=johnson2016")
+    assert (config["max_steps"], config["batch_size"], config["image_size"]) == (40_000, 4, 256)
+    assert config["optimizer"] == {**config["optimizer"], "lr": 1e-3, "schedule": "constant", "warmup_steps": 0}
+    assert config["precision"] == "32-true"
+    assert config["objective"]["content_layers"] == ["relu2_2"]
+    assert config["objective"]["style_layers"] == ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
+    assert config["objective"]["error"] == "mean_squared" and config["objective"]["style_scales"] == [1]
+    assert config["objective"]["tv_weight"] > 0
+    assert (config["loss_network"]["name"], config["loss_network"]["pooling"]) == ("vgg16_caffe", "max")
+    assert config["style"]["style_size"] == 256
+    assert config["data"]["_target_"] == "fast_style.content.Coco"
+    assert config["model"] == {
+        "channels": [32, 64, 128],
+        "residual_blocks": 5,
+        "kernel_sizes": [9, 9],
+        "norm": "batch",
+        "upsampling": "transposed",
+        "padding": "input",
+        "output": "tanh",
+    }
+
+
+def test_numbers_are_numbers(resolved):
+    """YAML 1.1 reads 1e5 as a string."""
+    for objective in ("pytorch_examples", "johnson2016", "relative"):
+        config = resolved(f"objective={objective}")
+        weights = [config["objective"][f"{name}_weight"] for name in ("content", "style", "tv")]
+        assert all(type(value) in (int, float) for value in [*weights, config["optimizer"]["lr"]])
+    assert resolved("objective=pytorch_examples")["objective"]["style_weight"] == 1e10
