@@ -67,6 +67,8 @@ class LossNetwork(nn.Module):
         for name in used:
             for kind in ("weight", "bias"):
                 self.register_buffer(f"{name}_{kind}", weights[f"{name}.{kind}"].float(), persistent=False)
+        # Nothing but convolutions: channels last is the faster layout on every device.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor, layers: Collection[str] | None = None) -> dict[str, Tensor]:
         """Features of RGB images (B, 3, H, W) in [0, 1]: {"relu1_1": (B, C, H, W), "relu2_1": (B, C', H/2, W/2), ...}.
@@ -76,7 +78,7 @@ class LossNetwork(nn.Module):
         """
         layers = self.layers if layers is None else layers
         features = {}
-        x = self._convolve(images, "input")
+        x = self._convolve(images.contiguous(memory_format=torch.channels_last), "input")
         for previous, layer in zip([self.convolutions[0], *self.convolutions], self.convolutions, strict=False):
             if layer > max(layers)[4:]:
                 break
@@ -100,7 +102,7 @@ class LossNetwork(nn.Module):
 
 
 def load_loss_network(
-    name: str, layers: Sequence[str], weights: str | None = None, pooling: str | None = None, heads: bool = True
+    name: str, layers: Sequence[str], weights: str | None = None, pooling: str = "max", heads: bool = True
 ) -> LossNetwork:
     """Build the loss network `name`, cut off at the deepest of `layers`.
 
@@ -110,22 +112,21 @@ def load_loss_network(
     vgg19_small  the 16 times smaller VGG-19 of Wang et al., Collaborative Distillation, CVPR 2020; needs `weights`
 
     `heads=False` gives the bare activations of distilled and vgg19_small instead of what their heads read out.
-    `pooling` is "max" or "avg" (Gatys et al. 2016 prefer average); None takes the one the network was trained with.
+    `pooling` is "max", as all of them were trained, or "avg" (preferred by Gatys et al. 2016).
     Raises FastStyleError for an unknown name or layer and for weights that cannot be had or do not fit.
     """
     check_choice("loss_network.name", name, LOSS_NETWORKS)
-    if pooling is not None:
-        check_choice("loss_network.pooling", pooling, ("max", "avg"))
+    check_choice("loss_network.pooling", pooling, ("max", "avg"))
     if name == "distilled":
         path = weights or str(files("fast_style") / "assets" / "distilled.safetensors")
         kind = "linear" if heads else "none"
-        return LossNetwork(_read_safetensors(path), layers, "reflect", pooling or "avg", kind)
+        return LossNetwork(_read_safetensors(path), layers, "reflect", pooling, kind)
     if name == "vgg19_small":
         if weights is None:
             raise LossNetworkError("loss_network=vgg19_small needs loss_network.weights=PATH_TO_SAFETENSORS")
         small = _from_collaborative_distillation(_read_safetensors(weights))
-        return LossNetwork(small, layers, "reflect", pooling or "max", "relu" if heads else "none")
-    return LossNetwork(_from_torchvision(name, _vgg_state_dict(name, weights)), layers, "zeros", pooling or "max")
+        return LossNetwork(small, layers, "reflect", pooling, "relu" if heads else "none")
+    return LossNetwork(_from_torchvision(name, _vgg_state_dict(name, weights)), layers, "zeros", pooling)
 
 
 def _read_safetensors(path: str) -> dict[str, Tensor]:

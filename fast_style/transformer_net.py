@@ -46,14 +46,16 @@ class ResidualBlock(nn.Module):
 
 
 class UpsampleConv(nn.Sequential):
-    """Twofold upsampling: nearest neighbour and convolution, or the paper's fractionally strided convolution."""
+    """Twofold upsampling: by interpolation and a convolution, or by the paper's fractionally strided convolution."""
 
     def __init__(self, in_channels: int, out_channels: int, upsampling: str, padding: str):
         if upsampling == "transposed":
             super().__init__(nn.ConvTranspose2d(in_channels, out_channels, 3, 2, padding=1, output_padding=1))
         else:
             # Every output pixel sees the same number of taps, so there is no checkerboard (Odena et al. 2016).
-            super().__init__(nn.Upsample(scale_factor=2), ConvLayer(in_channels, out_channels, 3, 1, padding))
+            super().__init__(
+                nn.Upsample(scale_factor=2, mode=upsampling), ConvLayer(in_channels, out_channels, 3, 1, padding)
+            )
 
 
 class TransformerNet(nn.Module):
@@ -63,7 +65,7 @@ class TransformerNet(nn.Module):
     residual_blocks  at the coarsest resolution
     kernel_sizes     of the first and of the last convolution
     norm             instance | batch
-    upsampling       nearest | transposed
+    upsampling       nearest | bilinear | transposed
     padding          reflect: every convolution pads by reflection
                      input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad
     output           linear | tanh (scaled to [0, 1])
@@ -86,7 +88,7 @@ class TransformerNet(nn.Module):
         outer, inner = ("zeros", "none") if padding == "input" else ("reflect", "reflect")
         first, last = kernel_sizes
         check_choice("model.norm", norm, NORMS)
-        check_choice("model.upsampling", upsampling, ("nearest", "transposed"))
+        check_choice("model.upsampling", upsampling, ("nearest", "bilinear", "transposed"))
         check_choice("model.padding", padding, ("reflect", "input"))
         check_choice("model.output", output, ("linear", "tanh"))
 

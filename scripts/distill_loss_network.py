@@ -2,7 +2,7 @@
 
     python scripts/distill_loss_network.py --teacher vgg19 --images /data/photos /data/paintings
 
-The student has a fraction of the teacher's channels. What it learns at each of relu1_1 ... relu5_1 is the teacher's
+The student has the teacher's depth and a fraction of its channels. What it learns at each of relu1_1 ... relu5_1 is the teacher's
 activation projected on its leading principal axes (PCA without centring, over the training images). The projection is
 orthonormal, so distances between Gram matrices and between features carry over from the teacher, less the energy of
 the axes left out; Gatys et al. 2015 reduce the parameters of their texture model in the same way.
@@ -26,29 +26,20 @@ from fast_style.loss_network import LossNetwork, load_loss_network
 from fast_style.losses import gram_matrix
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
-CHANNELS = {
-    "1_1": 16,
-    "1_2": 16,
-    "2_1": 32,
-    "2_2": 32,
-    "3_1": 64,
-    "3_2": 64,
-    "3_3": 64,
-    "4_1": 128,
-    "4_2": 128,
-    "5_1": 128,
-}
+CHANNELS = {"1": 16, "2": 32, "3": 64, "4": 128, "5": 128}  # by block
 
 
 def build_student(teacher: LossNetwork, crops: "Crops") -> LossNetwork:
     """The teacher pruned to the student's channels: each convolution keeps its most active filters (Li et al. 2017)."""
     energies = {}
+    layers = [f"relu{name}" for name in teacher.convolutions]
     for _ in range(20):
-        for layer, features in teacher(crops()).items():
+        for layer, features in teacher(crops(), layers).items():
             energies[layer] = energies.get(layer, 0) + features.square().mean((0, 2, 3))
     weights = {f"input.{kind}": getattr(teacher, f"input_{kind}") for kind in ("weight", "bias")}
     kept_before = torch.arange(3)
-    for name, channels in CHANNELS.items():
+    for name in teacher.convolutions:
+        channels = CHANNELS[name[0]]
         kept = energies[f"relu{name}"].topk(channels).indices.sort().values
         weights[f"conv{name}.weight"] = getattr(teacher, f"conv{name}_weight")[kept][:, kept_before].clone()
         weights[f"conv{name}.bias"] = getattr(teacher, f"conv{name}_bias")[kept].clone()
@@ -56,8 +47,7 @@ def build_student(teacher: LossNetwork, crops: "Crops") -> LossNetwork:
             weights[f"head{name}.weight"] = torch.eye(channels)[..., None, None]
             weights[f"head{name}.bias"] = torch.zeros(channels)
         kept_before = kept
-    # Average pooling, where the teacher has max pooling: gradients then reach every pixel (Gatys et al. 2016).
-    return LossNetwork(weights, LAYERS, padding="reflect", pooling="avg").to(memory_format=torch.channels_last)
+    return LossNetwork(weights, LAYERS, padding="reflect")
 
 
 @torch.no_grad()
@@ -72,7 +62,7 @@ def fit_heads(student: LossNetwork, teacher: LossNetwork, axes: dict[str, Tensor
             rows = torch.cat([features, torch.ones_like(features[:, :1]), wanted], 1).movedim(1, -1).flatten(0, 2)
             normal[layer] = normal[layer] + rows.T @ rows / len(rows)
     for layer, matrix in normal.items():
-        n = CHANNELS[layer[4:]] + 1
+        n = CHANNELS[layer[4]] + 1
         solution = torch.linalg.solve(matrix[:n, :n] + 1e-4 * matrix.trace() / n * torch.eye(n), matrix[:n, n:]).T
         getattr(student, f"head{layer[4:]}_weight").copy_(solution[:, :-1, None, None])
         getattr(student, f"head{layer[4:]}_bias").copy_(solution[:, -1])
@@ -113,7 +103,7 @@ def principal_axes(teacher: LossNetwork, crops: Crops) -> tuple[dict[str, Tensor
     axes, energy_kept = {}, {}
     for layer, moment in moments.items():
         energies, vectors = torch.linalg.eigh(moment)
-        kept = CHANNELS[layer[4:]]
+        kept = CHANNELS[layer[4]]
         # Scaled so that a target has unit mean square: relative errors do not depend on it, half precision does.
         axes[layer] = vectors[:, -kept:] * (moment.trace() * len(moment) / kept) ** -0.5
         energy_kept[layer] = round(float(energies[-kept:].sum() / energies.sum()), 4)
@@ -142,10 +132,10 @@ def main() -> None:
     parser.add_argument("--weights", help="local weights of the teacher")
     parser.add_argument("--licence", default="see torchvision", help="licence of the teacher, for the record")
     parser.add_argument("--images", nargs="+", required=True, help="folders; the last 100 files of the first validate")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--image-size", type=int, default=128, help="side of the training crops")
-    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--lr", type=float, default=2e-5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("fast_style/assets/distilled.safetensors"))
     args = parser.parse_args()
@@ -156,18 +146,18 @@ def main() -> None:
     read = lambda paths, task: [torch.from_numpy(read_rgb(p, 288)).permute(2, 0, 1) for p in track(paths, task)]  # noqa: E731
     training, validation = read(training_files, "reading images"), read(validation_files, "reading validation images")
     crops = Crops(training, args.image_size, args.batch_size)
-    teacher = load_loss_network(args.teacher, LAYERS, args.weights).to(memory_format=torch.channels_last)
+    teacher = load_loss_network(args.teacher, LAYERS, args.weights)
     axes, energy_kept = principal_axes(teacher, crops)
-    filters = load_loss_network(args.teacher, [f"relu{name}" for name in CHANNELS], args.weights, heads=False)
+    filters = load_loss_network(args.teacher, LAYERS[-1:], args.weights, heads=False)
     student = build_student(filters, crops)
     fit_heads(student, teacher, axes, crops)
 
     parameters = [t.requires_grad_() for name, t in student.named_buffers() if not name.startswith("input")]
     optimizer = torch.optim.Adam(parameters, lr=args.lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.steps)
     start = time.perf_counter()
     for step in track(range(args.steps), "distilling"):
-        images = crops().contiguous(memory_format=torch.channels_last)
+        images = crops()
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             target = teacher(images)
         target = {layer: project(target[layer], axes[layer]) for layer in LAYERS}

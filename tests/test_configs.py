@@ -119,9 +119,10 @@ def test_every_loss_network_has_a_config():
 
 
 @pytest.mark.parametrize("path", files_of("style"), ids=relative)
-def test_styles_are_arguments_of_the_finder(path):
-    config = yaml.safe_load(path.read_text())
+def test_styles_are_arguments_of_the_finder(resolved, path):
+    config = resolved(f"style={path.stem}")["style"]
     assert config["name"] == path.stem
+    assert resolved(f"style={path.stem}", "style.image=a/my_cat.jpg")["style"]["name"] == "my_cat"
     assert set(config) == arguments(find_style_image) | {"style_size"}
 
 

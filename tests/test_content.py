@@ -55,7 +55,9 @@ def folder_of(tmp_path, photo):
     def build(**options):
         defaults = {"validation_count": 2, "image_size": 32, "batch_size": 3, "max_steps": 4, "seed": 0}
         log = str(tmp_path / "unreadable.txt")
-        return Folder(**{"root": str(root), "unreadable_log": log, "num_workers": 0} | defaults | options)
+        folder = Folder(**{"root": str(root), "unreadable_log": log, "num_workers": 0} | defaults | options)
+        folder.setup("fit")
+        return folder
 
     return build
 
@@ -147,7 +149,6 @@ def test_folder_holds_out_the_last_by_path(folder_of):
     assert len(content_images.validation_paths) == 3
 
 
-@pytest.mark.xfail(strict=True, reason="indices wrap around, so that a for loop over the images never ends")
 def test_images_can_be_iterated(folder_of):
     for content_images in (folder_of(), samples()):
         images = content_images.training_images()
@@ -190,6 +191,7 @@ def test_coco_trains_on_the_training_photos(photo, tmp_path, split):
     photo(tmp_path / "coco" / "val2017" / "9.jpg", 40, 40)
     options = {"image_size": 32, "batch_size": 1, "max_steps": 1, "seed": 0, "unreadable_log": str(tmp_path / "log")}
     content_images = Coco(root=str(tmp_path / "coco"), validation_count=1, **options)
+    content_images.setup("fit")
     found = content_images.training_paths + content_images.validation_paths
     assert [path.name for path in found] == ["000000000000.jpg", "000000000001.jpg", "000000000002.jpg"]
 
@@ -197,7 +199,7 @@ def test_coco_trains_on_the_training_photos(photo, tmp_path, split):
 def test_coco_says_how_to_get_it(tmp_path):
     options = {"image_size": 32, "batch_size": 1, "max_steps": 1, "seed": 0, "unreadable_log": str(tmp_path / "log")}
     with pytest.raises(ContentError) as caught:
-        Coco(root=str(tmp_path), validation_count=1, **options)
+        Coco(root=str(tmp_path), validation_count=1, **options).setup("fit")
     for part in (str(tmp_path), "train2017", "curl", "http://images.cocodataset.org/zips/train2017.zip", "data=folder"):
         assert part in str(caught.value)
 

