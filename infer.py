@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue
+from omegaconf import DictConfig, OmegaConf
 
 from fast_style import FastStyleError, check_choice
 from fast_style.checkpoint import load_transformer
@@ -46,6 +45,8 @@ def name_outputs(inputs: list[Path], root: Path, output: str | None, style: str)
 
 def infer(cfg: DictConfig) -> int:
     """Stylise and report; the number of files that failed."""
+    if missing := OmegaConf.missing_keys(cfg):
+        raise FastStyleError(f"give {'=... and '.join(sorted(missing))}=... (python infer.py --help shows all keys)")
     check_choice("precision", cfg.precision, ("auto", "32-true", "bf16-mixed", "16-mixed"))
     for key in ("batch_size", "max_size"):
         if cfg[key] is not None and cfg[key] < 1:
@@ -71,8 +72,6 @@ def main(cfg: DictConfig) -> None:
         sys.exit(min(infer(cfg), 1))
     except FastStyleError as error:
         sys.exit(f"error: {error}")
-    except MissingMandatoryValue as error:
-        sys.exit(f"error: {str(error).splitlines()[0]}; python infer.py --help shows all keys")
 
 
 if __name__ == "__main__":

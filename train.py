@@ -13,7 +13,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
 from pytorch_lightning.callbacks import RichProgressBar
 
 from fast_style import FastStyleError, check_choice
@@ -27,8 +26,8 @@ from fast_style.stylize import stylize_files
 SAMPLE_PHOTO = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 # Hints of Lightning that do not apply here: among them, that a run cannot be resumed within an epoch.
-logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-for hint in (".*LeafSpec.*", ".*not resumable.*", ".*weights_only.*", ".*smaller than the logging interval.*"):
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+for hint in (".*LeafSpec.*", ".*not resumable.*", ".*smaller than the logging interval.*"):
     warnings.filterwarnings("ignore", hint)
 
 
@@ -46,7 +45,9 @@ def check(config: dict) -> None:
 
 def train(cfg: DictConfig) -> float:
     """Train, write the release file and a stylised picture; the held-out loss."""
-    config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    if missing := OmegaConf.missing_keys(cfg):
+        raise FastStyleError(f"give {'=... and '.join(sorted(missing))}=... (python train.py --help shows all keys)")
+    config = OmegaConf.to_container(cfg, resolve=True)
     check(config)
     run_dir = Path(config["run_dir"])
     pl.seed_everything(config["seed"], verbose=False)
@@ -96,8 +97,6 @@ def main(cfg: DictConfig) -> float:
         return train(cfg)
     except FastStyleError as error:
         sys.exit(f"error: {error}")
-    except MissingMandatoryValue as error:
-        sys.exit(f"error: {str(error).splitlines()[0]}; python train.py --help shows all keys")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python scripts/distill_loss_network.py --teacher vgg19 --images /data/photos /data/paintings
 
-The student has the teacher's depth and a fraction of its channels. What it learns at each of relu1_1 ... relu5_1 is the teacher's
-activation projected on its leading principal axes (PCA without centring, over the training images). The projection is
-orthonormal, so distances between Gram matrices and between features carry over from the teacher, less the energy of
-the axes left out; Gatys et al. 2015 reduce the parameters of their texture model in the same way.
+The student has the teacher's depth and a fraction of its channels. What it learns at each of relu1_1 ... relu5_1 is
+the teacher's activation projected on its leading principal axes (PCA without centring, over the training images). The
+projection is orthonormal, so distances between Gram matrices and between features carry over from the teacher, less the
+energy of the axes left out; Gatys et al. 2015 reduce the parameters of their texture model in the same way.
 """
 
 import argparse

@@ -80,7 +80,7 @@ def test_missing_file(tmp_path):
 def test_not_a_model(tmp_path, suffix):
     path = tmp_path / f"text{suffix}"
     path.write_text("not weights")
-    with pytest.raises(CheckpointError, match=f"cannot read {path}"):
+    with pytest.raises(CheckpointError, match=str(path)):
         load_transformer(path)
 
 
@@ -141,9 +141,9 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
 
     path = tmp_path / "evil.ckpt"
     torch.save({"state_dict": {}, "hyper_parameters": {"config": Evil()}}, path)
-    with pytest.raises(CheckpointError, match="cannot read"):
+    with pytest.raises(CheckpointError, match="not a Lightning checkpoint"):
         load_transformer(path)
     path.write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(CheckpointError, match="cannot read"):
+    with pytest.raises(CheckpointError, match="not a Lightning checkpoint"):
         load_transformer(path)
     assert not (tmp_path / "executed").exists()
