@@ -40,7 +40,11 @@ def name_outputs(inputs: list[Path], root: Path, output: str | None, style: str)
             outputs[path] = path.with_name(f"{stem}_{style}{suffix}")
         else:
             outputs[path] = Path(output) / path.relative_to(root).with_name(stem + suffix)
-    return outputs
+        if outputs[path].resolve() == path.resolve():
+            raise FastStyleError(f"output={output} would overwrite {path}: give another folder")
+    # What an earlier run left beside its inputs is no input.
+    results = set(outputs.values())
+    return {path: target for path, target in outputs.items() if path not in results}
 
 
 def infer(cfg: DictConfig) -> int:
@@ -51,8 +55,8 @@ def infer(cfg: DictConfig) -> int:
     for key in ("batch_size", "max_size"):
         if cfg[key] is not None and cfg[key] < 1:
             raise FastStyleError(f"{key}={cfg[key]}: must be at least 1")
-    transformer, style = load_transformer(cfg.ckpt)
-    inputs, root = find_inputs(cfg.input)
+    transformer, style = load_transformer(str(cfg.ckpt))
+    inputs, root = find_inputs(str(cfg.input))
     if not inputs:
         raise FastStyleError(f"input={cfg.input}: no such image, and no images in it")
     outputs = name_outputs(inputs, root, cfg.output, style)

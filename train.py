@@ -13,11 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import RichProgressBar
 
 from fast_style import FastStyleError, check_choice
-from fast_style.callbacks import PreviewGrid, ResumePoint, Throughput
-from fast_style.checkpoint import load_transformer, save_release
+from fast_style.callbacks import PreviewGrid, ProgressBar, ResumePoint, Throughput
+from fast_style.checkpoint import check_resumable, save_release
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.images import read_image
 from fast_style.style_transfer import StyleTransfer
@@ -34,11 +33,13 @@ for hint in (".*LeafSpec.*", ".*not resumable.*", ".*smaller than the logging in
 def check(config: dict) -> None:
     """Refuse what would only fail, or be ignored, after the training."""
     for key in ("max_steps", "batch_size", "image_size", "preview_every", "checkpoint_every"):
-        if config[key] < 1:
-            raise FastStyleError(f"{key}={config[key]}: must be at least 1")
-    check_choice("precision", config["precision"], ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true"))
+        if not isinstance(config[key], int) or config[key] < 1:
+            raise FastStyleError(f"{key}={config[key]}: must be a whole number, at least 1")
+    if not isinstance(config["seed"], int) or config["seed"] < 0:
+        raise FastStyleError(f"seed={config['seed']}: must be a whole number, at least 0")
+    check_choice("precision", config["precision"], ("auto", "32-true", "bf16-mixed", "16-mixed"))
     if config["ckpt_path"]:
-        load_transformer(config["ckpt_path"])
+        check_resumable(config["ckpt_path"], config)
     if config["photo"]:
         read_image(config["photo"])
 
@@ -54,14 +55,15 @@ def train(cfg: DictConfig) -> float:
     module = StyleTransfer(config)
     if config["channels_last"]:
         module = module.to(memory_format=torch.channels_last)
+    device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
     content_images = instantiate(cfg.data, _convert_="all")
     trainer = instantiate(
         cfg.trainer,
         _convert_="all",
-        precision=pick_precision(config["precision"], pick_device()),
+        precision=pick_precision(config["precision"], device),
         logger=instantiate(cfg.logger, _convert_="all"),
         callbacks=[
-            RichProgressBar(leave=True),
+            ProgressBar(leave=True),
             Throughput(),
             PreviewGrid(run_dir / "previews"),
             ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"]),
@@ -69,7 +71,9 @@ def train(cfg: DictConfig) -> float:
     )
     if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise FastStyleError("--multirun trains on one device: the other processes would repeat the whole sweep")
-    trainer.fit(module, content_images, ckpt_path=config["ckpt_path"])
+    if trainer.accumulate_grad_batches != 1:
+        raise FastStyleError("trainer.accumulate_grad_batches must be 1: use a larger batch_size")
+    trainer.fit(module, content_images, ckpt_path=config["ckpt_path"], weights_only=True)
     losses = trainer.validate(module, content_images, verbose=False)[0]
     if trainer.is_global_zero:
         finish(module, config, losses | {"steps": trainer.global_step})
@@ -81,7 +85,7 @@ def finish(module: StyleTransfer, config: dict, losses: dict[str, float]) -> Non
     run_dir = Path(config["run_dir"])
     model, picture, unreadable = (run_dir / name for name in ("model.safetensors", "stylized.png", "unreadable.txt"))
     save_release(model, module.transformer, config, module.style_image, losses)
-    failures = stylize_files(module.transformer.cpu(), {Path(config["photo"] or SAMPLE_PHOTO): picture})
+    failures = stylize_files(module.transformer.cpu().eval(), {Path(config["photo"] or SAMPLE_PHOTO): picture})
     if unreadable.exists():
         lines = sorted(set(unreadable.read_text().splitlines()))
         print(f"\nskipped {len(lines)} unreadable images, listed in {unreadable}:", *lines[:10], sep="\n  ")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -14,8 +14,20 @@ from torchvision.utils import make_grid
 from fast_style.images import write_image
 
 
+class ProgressBar(RichProgressBar):
+    """Steps, loss terms and images per second; no epochs, since there are none."""
+
+    def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict:
+        metrics = super().get_metrics(trainer, module)
+        metrics.pop("v_num", None)
+        return {name.removeprefix("train/").removesuffix("_loss"): value for name, value in metrics.items()}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training"
+
+
 class PreviewGrid(Callback):
-    """After each validation a picture of held-out images, content beside stylised, one pair a row."""
+    """After each validation a picture of held-out images, content beside stylised, two pairs a row."""
 
     def __init__(self, folder: str, count: int = 4):
         self.folder, self.count = Path(folder), count
@@ -29,7 +41,6 @@ class PreviewGrid(Callback):
         with torch.no_grad():
             stylized = module(content_images).clamp(0, 1)
         pairs = torch.stack([content_images, stylized], 1).flatten(0, 1)
-        # Two pairs a row: wide enough to look at, small enough for a logger.
         grid = make_grid(pairs.float().cpu(), nrow=4, padding=4, pad_value=1.0)
         write_image(self.folder / f"step_{trainer.global_step:06d}.png", grid)
         for logger in trainer.loggers:

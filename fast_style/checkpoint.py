@@ -86,6 +86,14 @@ def load_transformer(path: str | Path) -> tuple[TransformerNet, str]:
         raise CheckpointError(f"{path} does not fit this version's TransformerNet: {error!r}") from error
 
 
+def check_resumable(path: str | Path, config: dict) -> None:
+    """Raise CheckpointError unless `path` is a Lightning checkpoint of a run that `config` can go on with."""
+    stored, _ = _read_lightning(path)
+    keys = ("model", "loss_network", "objective", "style", "optimizer", "seed", "batch_size", "image_size")
+    if other := [key for key in keys if stored.get(key) != config[key]]:
+        raise CheckpointError(f"ckpt_path={path} was trained with another {', '.join(other)}: give the same to go on")
+
+
 def _read_lightning(path: str | Path) -> tuple[dict, dict[str, torch.Tensor]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)

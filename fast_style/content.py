@@ -1,6 +1,7 @@
 """Content images: what the transformer is trained on, as endless streams of random crops."""
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -165,14 +166,21 @@ class ContentImages(pl.LightningDataModule):
             RandomCrops(self.training_images(), self.image_size, self.seed),
             batch_sampler=sampler,
             num_workers=self.num_workers,
+            worker_init_fn=_ignore_interrupt,
             pin_memory=torch.cuda.is_available(),
         )
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(CentreCrops(self.validation_images(), self.image_size), batch_size=self.batch_size)
+        # At least the four that a preview shows.
+        return DataLoader(CentreCrops(self.validation_images(), self.image_size), batch_size=max(4, self.batch_size))
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
         return batch.float() / 255
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the training stops by itself, and needs its workers until then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Samples(ContentImages):

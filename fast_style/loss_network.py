@@ -55,8 +55,9 @@ class LossNetwork(nn.Module):
         has_heads = heads != "none" and any(name.startswith("head") for name in weights)
         if has_heads:
             known = [name for name in known if f"head{name[4:]}.weight" in weights]
-        if unknown := set(layers) - set(known):
-            raise LossNetworkError(f"no layer {', '.join(sorted(unknown))}; this loss network has {', '.join(known)}")
+        if not layers or set(layers) - set(known):
+            unknown = ", ".join(sorted(set(layers) - set(known))) or "named"
+            raise LossNetworkError(f"no layer {unknown}; this loss network has {', '.join(known)}")
         self.layers = frozenset(layers)
         self.convolutions = [layer for layer in convolutions if layer <= max(self.layers)[4:]]
         self.padding_mode = "reflect" if padding == "reflect" else "constant"

@@ -47,8 +47,10 @@ def stylize_files(
         batch = waiting[image.shape]
         batch.append((path, image, alpha))
         # Images that wait for others of their size take memory: no more than four batches of them.
-        if len(batch) == batch_size or sum(map(len, waiting.values())) >= 4 * batch_size:
+        if len(batch) == batch_size:
             failures |= _stylize_batch(transformer, waiting.pop(image.shape), files, precision)
+        elif sum(map(len, waiting.values())) >= 4 * batch_size:
+            failures |= _stylize_batch(transformer, waiting.pop(next(iter(waiting))), files, precision)
     for batch in waiting.values():
         failures |= _stylize_batch(transformer, batch, files, precision)
     return failures
@@ -61,16 +63,19 @@ def _stylize_batch(
     precision: str,
 ) -> dict[Path, str]:
     paths, images, alphas = zip(*batch, strict=True)
+    failures: dict[Path, str] = {}
     try:
         stylized = stylize(transformer, torch.stack(images), precision)
     except RuntimeError as error:  # out of memory has no type of its own on the CPU
-        if len(batch) > 1:
-            singly = (_stylize_batch(transformer, [item], files, precision) for item in batch)
-            return {path: reason for failures in singly for path, reason in failures.items()}
+        stylized, reason = None, str(error).splitlines()[0]
+    # Not in the except block: until its end the failed pass keeps its memory.
+    if stylized is None and len(batch) > 1:
+        for item in batch:
+            failures |= _stylize_batch(transformer, [item], files, precision)
+        return failures
+    if stylized is None:
         height, width = images[0].shape[1:]
-        reason = str(error).splitlines()[0]
         return {paths[0]: f"{paths[0]}: {reason} (it is {width}x{height}; try max_size={max(height, width) // 2})"}
-    failures = {}
     for path, image, alpha in zip(paths, stylized, alphas, strict=True):
         try:
             write_image(files[path], image, alpha)

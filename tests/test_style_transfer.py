@@ -7,6 +7,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from fast_style import FastStyleError
 from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.content import Samples
 from fast_style.style_transfer import StyleTransfer
@@ -110,6 +111,19 @@ def test_resumed_run_is_the_run_that_never_stopped(train_in_process):
         assert_equal(state(straight)[part], state(resumed)[part])
     assert column(straight, "train/total_loss")[3:] == column(resumed, "train/total_loss")
     assert column(straight, "val/total_loss")[-1] == column(resumed, "val/total_loss")[-1]
+
+
+def test_finished_run_can_be_extended(train_in_process):
+    finished = train_in_process("finished", "max_steps=2", EVERY_STEP)
+    extended = train_in_process("extended", "max_steps=4", EVERY_STEP, f"ckpt_path={finished / 'last.ckpt'}")
+    assert state(extended)["global_step"] == 4
+    assert len(column(extended, "train/total_loss")) == 2
+
+
+def test_resuming_another_run_is_refused(train_in_process):
+    stopped = train_in_process("stopped", "max_steps=1")
+    with pytest.raises(FastStyleError, match="another objective, seed"):
+        train_in_process("other", f"ckpt_path={stopped / 'last.ckpt'}", "seed=5", "objective.style_weight=7")
 
 
 def learning_rates(module, count):
