@@ -53,9 +53,9 @@ def train(cfg: DictConfig) -> float:
     run_dir = Path(config["run_dir"])
     pl.seed_everything(config["seed"], verbose=False)
     module = StyleTransfer(config)
-    if config["channels_last"]:
-        module = module.to(memory_format=torch.channels_last)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
+    if config["channels_last"] is True or (config["channels_last"] == "auto" and device.type == "cuda"):
+        module = module.to(memory_format=torch.channels_last)
     content_images = instantiate(cfg.data, _convert_="all")
     trainer = instantiate(
         cfg.trainer,
