@@ -68,7 +68,7 @@ class LossNetwork(nn.Module):
         for name in used:
             for kind in ("weight", "bias"):
                 self.register_buffer(f"{name}_{kind}", weights[f"{name}.{kind}"].float(), persistent=False)
-        # Nothing but convolutions: channels last is the faster layout on every device.
+        # Nothing but convolutions: channels last measured a fifth faster on a CPU.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor, layers: Collection[str] | None = None) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from torchvision.transforms import v2
 
 from fast_style.images import find_images, read_rgb
 from fast_style.loss_network import LossNetwork, load_loss_network
-from fast_style.losses import gram_matrix
+from fast_style.losses import gram_matrix, relative_error
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 CHANNELS = {"1": 16, "2": 32, "3": 64, "4": 128, "5": 128}  # by block
@@ -120,9 +120,7 @@ def relative_errors(student: dict[str, Tensor], target: dict[str, Tensor]) -> di
     for layer in LAYERS:
         features, wanted = student[layer].float(), target[layer]
         errors[f"{layer}/features"] = (features - wanted).square().mean() / wanted.square().mean()
-        gram, wanted_gram = gram_matrix(features), gram_matrix(wanted)
-        ratio = (gram - wanted_gram).square().sum((1, 2)) / wanted_gram.square().sum((1, 2)).clamp_min(1e-8)
-        errors[f"{layer}/gram"] = ratio.mean()
+        errors[f"{layer}/gram"] = relative_error(gram_matrix(features), gram_matrix(wanted)).mean()
     return errors
 
 
