@@ -13,9 +13,11 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from rich.progress import track
 from safetensors.torch import save_file
 from torch import Tensor
@@ -27,27 +29,82 @@ from fast_style.losses import gram_matrix, relative_error
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 CHANNELS = {"1": 16, "2": 32, "3": 64, "4": 128, "5": 128}  # by block
+MATCHED = {"both": ("/features", "/gram"), "features": "/features", "gram": "/gram"}  # ends of names of errors
 
 
-def build_student(teacher: LossNetwork, crops: "Crops") -> LossNetwork:
-    """The teacher pruned to the student's channels: each convolution keeps its most active filters (Li et al. 2017)."""
-    energies = {}
-    layers = [f"relu{name}" for name in teacher.convolutions]
-    for _ in range(20):
-        for layer, features in teacher(crops(), layers).items():
-            energies[layer] = energies.get(layer, 0) + features.square().mean((0, 2, 3))
+@torch.no_grad()
+def build_student(
+    teacher: LossNetwork,
+    crops: "Crops",
+    channels: dict[str, int],
+    dropped: Collection[str] = (),
+    prune: str = "active",
+) -> LossNetwork:
+    """The teacher pruned to `channels` by block, without the convolutions named in `dropped`.
+
+    prune="active" keeps the most active filters of each convolution (Li et al. 2017). "predictive" keeps the filters
+    from which all of them are predicted best, and folds that least-squares prediction into the next convolution, as it
+    does with a dropped convolution's output (He et al. 2017 and Luo et al. 2017 prune by reconstruction, too).
+    """
+    moments = second_moments(teacher, crops)
     weights = {f"input.{kind}": getattr(teacher, f"input_{kind}") for kind in ("weight", "bias")}
-    kept_before = torch.arange(3)
-    for name in teacher.convolutions:
-        channels = CHANNELS[name[0]]
-        kept = energies[f"relu{name}"].topk(channels).indices.sort().values
-        weights[f"conv{name}.weight"] = getattr(teacher, f"conv{name}_weight")[kept][:, kept_before].clone()
-        weights[f"conv{name}.bias"] = getattr(teacher, f"conv{name}_bias")[kept].clone()
+    source, kept = None, torch.arange(3)  # the convolution that the next one reads, and its filters that are left
+    for name, previous in zip(teacher.convolutions, [None, *teacher.convolutions], strict=False):
+        if name in dropped:
+            continue
+        weight, bias = getattr(teacher, f"conv{name}_weight"), getattr(teacher, f"conv{name}_bias")
+        exact = source == previous and len(kept) == weight.shape[1]
+        if prune == "predictive" and source and not exact:
+            prediction = predict(moments[source, previous], moments[source, source], kept)
+            bias = bias + (weight.sum((2, 3)) @ prediction[:, -1])
+            weight = torch.einsum("oihw,ik->okhw", weight, prediction[:, :-1])
+        else:
+            weight = weight[:, kept]
+        moment, count = moments[name, name], channels[name[0]]
+        energies = moment.diagonal()[:-1]
+        filters = energies.topk(count).indices if prune == "active" else most_predictive(moment, count)
+        source, kept = name, filters.sort().values
+        weights[f"conv{name}.weight"], weights[f"conv{name}.bias"] = weight[kept].clone(), bias[kept].clone()
         if f"relu{name}" in LAYERS:
-            weights[f"head{name}.weight"] = torch.eye(channels)[..., None, None]
-            weights[f"head{name}.bias"] = torch.zeros(channels)
-        kept_before = kept
+            weights[f"head{name}.weight"] = torch.eye(count)[..., None, None]
+            weights[f"head{name}.bias"] = torch.zeros(count)
     return LossNetwork(weights, LAYERS, padding="reflect")
+
+
+def second_moments(teacher: LossNetwork, crops: "Crops") -> dict[tuple[str, str], Tensor]:
+    """Uncentred moments of the activations, and a constant 1, of each two convolutions of one block."""
+    moments = {}
+    for _ in range(20):
+        features = teacher(crops(), [f"relu{name}" for name in teacher.convolutions])
+        rows = {name[4:]: F.pad(maps.movedim(1, -1).flatten(0, 2), (0, 1), value=1) for name, maps in features.items()}
+        for a, b in ((a, b) for a in rows for b in rows if a[0] == b[0] and a <= b):
+            moments[a, b] = moments.get((a, b), 0) + rows[a].T @ rows[b] / len(rows[a])
+    return moments
+
+
+def predict(cross: Tensor, own: Tensor, kept: Tensor) -> Tensor:
+    """Least-squares map (C', kept + 1) from kept activations and a 1 to the C' activations whose moment is `cross`."""
+    index = torch.cat([kept, torch.tensor([len(own) - 1])])
+    normal = own[index][:, index].double()
+    normal += 1e-6 * normal.diagonal().mean() * torch.eye(len(index))
+    return torch.linalg.solve(normal, cross[index, :-1].double()).T.float()
+
+
+def most_predictive(moment: Tensor, count: int) -> Tensor:
+    """`count` channels chosen greedily: each leaves the least energy of all channels unexplained."""
+    residual, chosen = moment.double(), []
+    # The constant comes first: the bias of the next convolution predicts it.
+    residual = residual - torch.outer(residual[-1], residual[-1]) / residual[-1, -1]
+    residual = residual[:-1, :-1]
+    for _ in range(count):
+        own = residual.diagonal()
+        gain = residual.square().sum(0) / own.clamp_min(1e-12 * float(moment.trace()))
+        gain[chosen] = -1
+        best = int(gain.argmax())
+        chosen.append(best)
+        if own[best] > 0:
+            residual = residual - torch.outer(residual[best], residual[best]) / own[best]
+    return torch.tensor(chosen)
 
 
 @torch.no_grad()
@@ -62,17 +119,17 @@ def fit_heads(student: LossNetwork, teacher: LossNetwork, axes: dict[str, Tensor
             rows = torch.cat([features, torch.ones_like(features[:, :1]), wanted], 1).movedim(1, -1).flatten(0, 2)
             normal[layer] = normal[layer] + rows.T @ rows / len(rows)
     for layer, matrix in normal.items():
-        n = CHANNELS[layer[4]] + 1
+        n = axes[layer].shape[1] + 1
         solution = torch.linalg.solve(matrix[:n, :n] + 1e-4 * matrix.trace() / n * torch.eye(n), matrix[:n, n:]).T
         getattr(student, f"head{layer[4:]}_weight").copy_(solution[:, :-1, None, None])
         getattr(student, f"head{layer[4:]}_bias").copy_(solution[:, -1])
 
 
 class Crops:
-    """Random augmented crops (B, 3, size, size) in [0, 1] of a list of uint8 images."""
+    """Random augmented crops (B, 3, size, size) in [0, 1] of uint8 images, a quarter of them of `styles` if given."""
 
-    def __init__(self, images: list[Tensor], size: int, batch_size: int):
-        self.images, self.batch_size = images, batch_size
+    def __init__(self, images: list[Tensor], size: int, batch_size: int, styles: Sequence[Tensor] = ()):
+        self.images, self.batch_size, self.styles = images, batch_size, styles
         self.crop = v2.Compose(
             [
                 v2.RandomResizedCrop(size, scale=(0.15, 1.0), antialias=True),
@@ -83,17 +140,22 @@ class Crops:
         )
 
     def __call__(self) -> Tensor:
-        chosen = torch.randint(len(self.images), (self.batch_size,)).tolist()
-        batch = torch.stack([self.crop(self.images[i]) for i in chosen])
+        chosen = [self.images[i] for i in torch.randint(len(self.images), (self.batch_size,)).tolist()]
+        if self.styles:
+            quarter = max(1, self.batch_size // 4)
+            chosen[:quarter] = [self.styles[i] for i in torch.randint(len(self.styles), (quarter,)).tolist()]
+        batch = torch.stack([self.crop(image) for image in chosen])
         # Networks in training produce noise, grain and overshoot that no photo has; the student must judge them too.
         amount = 0.15 * torch.rand(self.batch_size, 1, 1, 1) * (torch.rand(self.batch_size, 1, 1, 1) < 0.4)
         noise = torch.randn(self.batch_size, 3, *batch.shape[2:])
-        coarse = torch.nn.functional.avg_pool2d(noise, 3, 1, 1) * 3
+        coarse = F.avg_pool2d(noise, 3, 1, 1) * 3
         return batch + amount * torch.where(torch.rand(self.batch_size, 1, 1, 1) < 0.5, noise, coarse)
 
 
 @torch.no_grad()
-def principal_axes(teacher: LossNetwork, crops: Crops) -> tuple[dict[str, Tensor], dict[str, float]]:
+def principal_axes(
+    teacher: LossNetwork, crops: Crops, channels: dict[str, int]
+) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Per layer the leading axes (channels of the teacher, of the student) and the share of energy that they keep."""
     batches = 30
     moments = {layer: 0.0 for layer in LAYERS}
@@ -103,7 +165,7 @@ def principal_axes(teacher: LossNetwork, crops: Crops) -> tuple[dict[str, Tensor
     axes, energy_kept = {}, {}
     for layer, moment in moments.items():
         energies, vectors = torch.linalg.eigh(moment)
-        kept = CHANNELS[layer[4]]
+        kept = channels[layer[4]]
         # Scaled so that a target has unit mean square: relative errors do not depend on it, half precision does.
         axes[layer] = vectors[:, -kept:] * (moment.trace() * len(moment) / kept) ** -0.5
         energy_kept[layer] = round(float(energies[-kept:].sum() / energies.sum()), 4)
@@ -130,6 +192,11 @@ def main() -> None:
     parser.add_argument("--weights", help="local weights of the teacher")
     parser.add_argument("--licence", default="see torchvision", help="licence of the teacher, for the record")
     parser.add_argument("--images", nargs="+", required=True, help="folders; the last 100 files of the first validate")
+    parser.add_argument("--styles", nargs="+", default=[], help="folders of paintings: a quarter of the training crops")
+    parser.add_argument("--width", type=float, default=1.0, help="channels, as a multiple of 16, 32, 64, 128, 128")
+    parser.add_argument("--drop", nargs="+", default=[], help="convolutions to leave out, such as 3_4 4_4")
+    parser.add_argument("--prune", choices=("active", "predictive"), default="active", help="filters that are kept")
+    parser.add_argument("--match", choices=MATCHED, default="both", help="whose relative errors are trained on")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--image-size", type=int, default=128, help="side of the training crops")
@@ -137,17 +204,29 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("fast_style/assets/distilled.safetensors"))
     args = parser.parse_args()
+    channels = {block: round(args.width * count) for block, count in CHANNELS.items()}
+    if min(channels.values()) < 1:
+        parser.error(f"--width {args.width:g} leaves a block without channels")
+    if any(f"relu{name}" in LAYERS for name in args.drop):
+        parser.error(f"--drop cannot leave out the layers that are read: {' '.join(layer[4:] for layer in LAYERS)}")
 
     torch.manual_seed(args.seed)
     first, *others = [find_images(folder) for folder in args.images]
+    style_files = [path for folder in args.styles for path in find_images(folder)]
     validation_files, training_files = first[-100:], first[:-100] + [path for more in others for path in more]
     read = lambda paths, task: [torch.from_numpy(read_rgb(p, 288)).permute(2, 0, 1) for p in track(paths, task)]  # noqa: E731
     training, validation = read(training_files, "reading images"), read(validation_files, "reading validation images")
-    crops = Crops(training, args.image_size, args.batch_size)
+    styles = read(style_files, "reading paintings") if style_files else []
+    crops = Crops(training, args.image_size, args.batch_size, styles)
     teacher = load_loss_network(args.teacher, LAYERS, args.weights)
-    axes, energy_kept = principal_axes(teacher, crops)
+    axes, energy_kept = principal_axes(teacher, crops, channels)
     filters = load_loss_network(args.teacher, LAYERS[-1:], args.weights, heads=False)
-    student = build_student(filters, crops)
+    if unknown := set(args.drop) - set(filters.convolutions):
+        parser.error(f"--drop {' '.join(sorted(unknown))}: this teacher has {' '.join(filters.convolutions)}")
+    for name in filters.convolutions:
+        if len(getattr(filters, f"conv{name}_weight")) < channels[name[0]]:
+            parser.error(f"--width {args.width:g} needs {channels[name[0]]} channels, more than conv{name} has")
+    student = build_student(filters, crops, channels, args.drop, args.prune)
     fit_heads(student, teacher, axes, crops)
 
     parameters = [t.requires_grad_() for name, t in student.named_buffers() if not name.startswith("input")]
@@ -162,7 +241,7 @@ def main() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             features = student(images)
         errors = relative_errors(features, target)
-        loss = sum(errors.values())
+        loss = sum(value for name, value in errors.items() if name.endswith(MATCHED[args.match]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -180,7 +259,8 @@ def main() -> None:
     record = {
         "command": "python " + shlex.join(sys.argv),
         "teacher": f"{args.teacher} ({args.licence})",
-        "data": f"{len(training)} training and {len(validation)} validation images",
+        "data": f"{len(training)} training and {len(validation)} validation images"
+        + (f", {len(styles)} paintings" if styles else ""),
         "seconds": f"{time.perf_counter() - start:.0f}",
         "energy kept by the principal axes": json.dumps(energy_kept),
         "relative validation errors": json.dumps({k: round(v, 4) for k, v in totals.items()}),
