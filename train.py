@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fast_style import FastStyleError, check_choice
-from fast_style.callbacks import PreviewGrid, ProgressBar, ResumePoint, Throughput
+from fast_style.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, Throughput, parse_duration
 from fast_style.checkpoint import check_resumable, save_release
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.images import read_image
 from fast_style.style_transfer import StyleTransfer
 from fast_style.stylize import stylize_files
 
+DEFAULT_BUDGET = "5min"
 SAMPLE_PHOTO = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 # Hints of Lightning that do not apply here: among them, that a run cannot be resumed within an epoch.
@@ -32,11 +34,17 @@ for hint in (".*LeafSpec.*", ".*not resumable.*", ".*smaller than the logging in
 
 def check(config: dict) -> None:
     """Refuse what would only fail, or be ignored, after the training."""
-    for key in ("max_steps", "batch_size", "image_size", "preview_every", "checkpoint_every"):
+    for key in ("batch_size", "image_size", "preview_every", "checkpoint_every"):
         if not isinstance(config[key], int) or config[key] < 1:
             raise FastStyleError(f"{key}={config[key]}: must be a whole number, at least 1")
     if not isinstance(config["seed"], int) or config["seed"] < 0:
         raise FastStyleError(f"seed={config['seed']}: must be a whole number, at least 0")
+    if config["budget"] is not None:
+        parse_duration(config["budget"])
+        if config["max_steps"] != -1:
+            raise FastStyleError("give budget= or max_steps=, not both (for the budget of an experiment: max_steps=-1)")
+    elif not isinstance(config["max_steps"], int) or config["max_steps"] < 1:
+        raise FastStyleError(f"max_steps={config['max_steps']}: must be a whole number, at least 1")
     check_choice("precision", config["precision"], ("auto", "32-true", "bf16-mixed", "16-mixed"))
     if config["ckpt_path"]:
         check_resumable(config["ckpt_path"], config)
@@ -49,6 +57,8 @@ def train(cfg: DictConfig) -> float:
     if missing := OmegaConf.missing_keys(cfg):
         raise FastStyleError(f"give {'=... and '.join(sorted(missing))}=... (python train.py --help shows all keys)")
     config = OmegaConf.to_container(cfg, resolve=True)
+    if config["budget"] == "auto":
+        config["budget"] = DEFAULT_BUDGET if config["max_steps"] == -1 else None
     check(config)
     run_dir = Path(config["run_dir"])
     pl.seed_everything(config["seed"], verbose=False)
@@ -66,6 +76,7 @@ def train(cfg: DictConfig) -> float:
             ProgressBar(leave=True),
             Throughput(),
             PreviewGrid(run_dir / "previews"),
+            *([Budget(parse_duration(config["budget"]))] if config["budget"] else []),
             ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"]),
         ],
     )
@@ -73,10 +84,12 @@ def train(cfg: DictConfig) -> float:
         raise FastStyleError("--multirun trains on one device: the other processes would repeat the whole sweep")
     if trainer.accumulate_grad_batches != 1:
         raise FastStyleError("trainer.accumulate_grad_batches must be 1: use a larger batch_size")
+    start = time.perf_counter()
     trainer.fit(module, content_images, ckpt_path=config["ckpt_path"], weights_only=True)
+    seconds = round(time.perf_counter() - start, 1)
     losses = trainer.validate(module, content_images, verbose=False)[0]
     if trainer.is_global_zero:
-        finish(module, config, losses | {"steps": trainer.global_step})
+        finish(module, config, losses | {"steps": trainer.global_step, "seconds": seconds})
     return losses["val/total_loss"]
 
 

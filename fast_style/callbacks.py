@@ -1,5 +1,6 @@
-"""Callbacks: previews of fixed held-out images, throughput, and a checkpoint that is always there to resume from."""
+"""Callbacks: progress, previews of fixed held-out images, throughput, a time budget, a checkpoint to resume from."""
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from fast_style import FastStyleError
 from fast_style.images import write_image
 
 
@@ -24,6 +26,16 @@ class ProgressBar(RichProgressBar):
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "training"
+
+    @property
+    def total_train_batches(self) -> float:
+        return self.trainer.max_steps if self.trainer.max_steps > 0 else float("inf")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args) -> None:
+        # A budget fits the number of steps as it goes.
+        if self.is_enabled and self.train_progress_bar_id is not None and trainer.max_steps > 0:
+            self.progress.update(self.train_progress_bar_id, total=trainer.max_steps)
+        super().on_train_batch_end(trainer, *args)
 
 
 class PreviewGrid(Callback):
@@ -69,6 +81,54 @@ class Throughput(Callback):
             rate = self.images / (time.perf_counter() - self.since)
             module.log("train/images_per_second", rate, prog_bar=True)
             self.on_train_start(trainer, module)
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds of "90s", "10min", "1.5h" or a bare number. Raises FastStyleError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h|)", str(text))
+    if not match or float(match[1]) == 0:
+        raise FastStyleError(f"budget={text}: must be a time such as 60s, 10min or 1h")
+    return float(match[1]) * {"": 1, "s": 1, "min": 60, "h": 3600}[match[2]]
+
+
+class Budget(Callback):
+    """Fits the number of steps, and with it the learning rate's schedule, to a training time in seconds.
+
+    Fitted first when `every_n_steps` or a fifth of the time are over, and again every so many steps, since machines
+    change their speed. Previews count as training time.
+    """
+
+    def __init__(self, seconds: float, every_n_steps: int = 50):
+        self.seconds, self.every_n_steps, self.elapsed = seconds, every_n_steps, 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.start = time.perf_counter() - self.elapsed
+        self.since = None
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_) -> None:
+        now = time.perf_counter()
+        self.elapsed = now - self.start
+        if self.since is None:  # the first step compiles and allocates
+            self.since = now, trainer.global_step
+            return
+        before, step = self.since
+        due = trainer.global_step - step >= self.every_n_steps
+        due |= trainer.max_steps == -1 and self.elapsed > self.seconds / 5
+        # Processes of one run stop at the same step.
+        if trainer.strategy.broadcast(due):
+            left = (self.seconds - self.elapsed) * (trainer.global_step - step) / (now - before)
+            self._set_max_steps(trainer, module, trainer.global_step + trainer.strategy.broadcast(max(1, round(left))))
+            self.since = now, trainer.global_step
+
+    @staticmethod
+    def _set_max_steps(trainer: pl.Trainer, module: pl.LightningModule, max_steps: int) -> None:
+        trainer.fit_loop.epoch_loop.max_steps = module.max_steps = max_steps
+
+    def state_dict(self) -> dict[str, float]:
+        return {"elapsed": self.elapsed}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.elapsed = state_dict["elapsed"]
 
 
 class ResumePoint(Callback):

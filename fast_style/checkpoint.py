@@ -66,13 +66,14 @@ def read_metadata(path: str | Path) -> dict:
         raise CheckpointError(f"the metadata of {path} is damaged: {error}") from error
 
 
-def load_transformer(path: str | Path) -> tuple[TransformerNet, str]:
+def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[TransformerNet, str]:
     """The transformer of a release file or of a Lightning .ckpt, in eval mode, and the name of its style.
 
-    Only tensors and plain data are read; nothing in the file is executed. Raises CheckpointError.
+    Only tensors and plain data are read; nothing in the file is executed. Raises CheckpointError, with the config `key`
+    that named a missing file.
     """
     if not Path(path).is_file():
-        raise CheckpointError(f"ckpt={path}: no such file")
+        raise CheckpointError(f"{key}={path}: no such file")
     if Path(path).suffix == ".ckpt":
         record, state_dict = _read_lightning(path)
     else:

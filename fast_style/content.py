@@ -1,5 +1,6 @@
 """Content images: what the transformer is trained on, as endless streams of random crops."""
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -123,27 +124,23 @@ class CentreCrops(Dataset):
 
 
 class StepSampler:
-    """Batches of stream positions from step `start` to step `stop`, for one of `world_size` processes."""
+    """Batches of stream positions from step `start` on, without end, for one of `world_size` processes."""
 
-    def __init__(self, start: int, stop: int, batch_size: int, rank: int, world_size: int):
-        self.start, self.stop, self.batch_size, self.rank, self.world_size = start, stop, batch_size, rank, world_size
+    def __init__(self, start: int, batch_size: int, rank: int, world_size: int):
+        self.start, self.batch_size, self.rank, self.world_size = start, batch_size, rank, world_size
 
     def __iter__(self) -> Iterator[range]:
-        for step in range(self.start, self.stop):
+        for step in itertools.count(self.start):
             first = (step * self.world_size + self.rank) * self.batch_size
             yield range(first, first + self.batch_size)
-
-    def __len__(self) -> int:
-        # All steps of the run: Lightning counts batches from the run's beginning when it resumes.
-        return self.stop
 
 
 class ContentImages(pl.LightningDataModule):
     """Training crops and held-out centre crops, (B, 3, image_size, image_size) RGB in [0, 1]."""
 
-    def __init__(self, image_size: int, batch_size: int, max_steps: int, seed: int, num_workers: int | None = None):
+    def __init__(self, image_size: int, batch_size: int, seed: int, num_workers: int | None = None):
         super().__init__()
-        self.image_size, self.batch_size, self.max_steps, self.seed = image_size, batch_size, max_steps, seed
+        self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
         self.num_workers = self.default_workers if num_workers is None else num_workers
         self.short_side = round(image_size * CROP_MARGIN)
 
@@ -159,9 +156,7 @@ class ContentImages(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         trainer = self.trainer
-        sampler = StepSampler(
-            trainer.global_step, self.max_steps, self.batch_size, trainer.global_rank, trainer.world_size
-        )
+        sampler = StepSampler(trainer.global_step, self.batch_size, trainer.global_rank, trainer.world_size)
         return DataLoader(
             RandomCrops(self.training_images(), self.image_size, self.seed),
             batch_sampler=sampler,

@@ -83,15 +83,27 @@ class PerceptualLoss(nn.Module):
                 "objective.content_layers and style_layers each need a layer, and objective.style_scales must contain 1"
             )
         self.error, self.style_scales = ERRORS[error], list(style_scales)
-        for scale in self.style_scales:
-            for layer, gram in self.grams(loss_network(rescale(style_image, scale), self.style_layers)).items():
-                self.register_buffer(self._gram_name(layer, scale), gram, persistent=False)
+        for name, gram in self.style_grams(style_image).items():
+            self.register_buffer(name, gram, persistent=False)
+
+    def style_grams(self, style_images: Tensor) -> dict[str, Tensor]:
+        """Gram matrices (B, C, C) of style images (B, 3, H, W), by the layer and scale they are compared at."""
+        return {
+            self._gram_name(layer, scale): gram_matrix(maps)
+            for scale in self.style_scales
+            for layer, maps in self.loss_network(rescale(style_images, scale), self.style_layers).items()
+        }
 
     def forward(self, stylized: Tensor, content_images: Tensor) -> dict[str, Tensor]:
         """Weighted terms {"content_loss", "style_loss", "tv_loss"}, scalars in float32 whose sum is the objective.
 
         Both arguments are RGB (B, 3, H, W) in [0, 1].
         """
+        style_grams = dict(self.named_buffers(recurse=False))
+        return {name: value.mean() for name, value in self.per_image(stylized, content_images, style_grams).items()}
+
+    def per_image(self, stylized: Tensor, content_images: Tensor, style_grams: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of every image, (B,), where `style_grams` has one style, (1, C, C), or one for each, (B, C, C)."""
         # Under autocast the image arrives in bfloat16, which is coarser than 8 bits a channel.
         stylized = stylized.float()
         with torch.no_grad():
@@ -105,17 +117,14 @@ class PerceptualLoss(nn.Module):
                     self.error(features[layer].float(), content_features[layer].float())
                     for layer in self.content_layers
                 )
-            for layer, gram in self.grams({layer: features[layer] for layer in self.style_layers}).items():
-                style = style + self.error(gram, getattr(self, self._gram_name(layer, scale))) / len(self.style_scales)
+            for layer in self.style_layers:
+                error = self.error(gram_matrix(features[layer]), style_grams[self._gram_name(layer, scale)])
+                style = style + error / len(self.style_scales)
         return {
-            "content_loss": self.content_weight * content.mean(),
-            "style_loss": self.style_weight * style.mean(),
-            "tv_loss": self.tv_weight * total_variation(stylized).mean(),
+            "content_loss": self.content_weight * content,
+            "style_loss": self.style_weight * style,
+            "tv_loss": self.tv_weight * total_variation(stylized),
         }
-
-    @staticmethod
-    def grams(features: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {layer: gram_matrix(maps) for layer, maps in features.items()}
 
     @staticmethod
     def _gram_name(layer: str, scale: float) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fast_style import check_choice
+from fast_style.backbone import initial_state
 from fast_style.loss_network import load_loss_network
 from fast_style.losses import PerceptualLoss
 from fast_style.styles import find_style_image, read_style_image
@@ -23,15 +24,18 @@ class StyleTransfer(pl.LightningModule):
         style_size = style.pop("style_size")
         self.style_image = find_style_image(**style)
         self.transformer = TransformerNet(**config["model"])
+        style_picture = read_style_image(self.style_image, style_size)
+        if state_dict := initial_state(config["init_from"], config["model"], style_picture):
+            self.transformer.load_state_dict(state_dict)
         layers = [*objective["content_layers"], *objective["style_layers"]]
         self.perceptual_loss = PerceptualLoss(
             load_loss_network(**config["loss_network"], layers=layers),
-            read_style_image(self.style_image, style_size),
+            style_picture,
             **objective,
         )
         self.optimizer = config["optimizer"]
         check_choice("optimizer.schedule", self.optimizer["schedule"], ("constant", "cosine"))
-        self.max_steps = config["max_steps"]
+        self.max_steps = config["max_steps"]  # -1 until a budget sets it
 
     def forward(self, content_images: Tensor) -> Tensor:
         return self.transformer(content_images)
@@ -61,5 +65,6 @@ class StyleTransfer(pl.LightningModule):
             return (step + 1) / warmup
         if self.optimizer["schedule"] == "constant":
             return 1.0
-        progress = (step - warmup) / max(1, self.max_steps - warmup)
+        # While the speed is still measured there is no number of steps to fit the cosine to.
+        progress = (step - warmup) / max(1, self.max_steps - warmup) if self.max_steps > 0 else 0.0
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from pytorch_lightning.callbacks import LambdaCallback
 
-from fast_style.callbacks import PreviewGrid, ResumePoint, Throughput
+from fast_style import FastStyleError, callbacks
+from fast_style.callbacks import Budget, PreviewGrid, ResumePoint, Throughput, parse_duration
 
 
 class Negative(pl.LightningModule):
@@ -114,3 +115,45 @@ def test_throughput_counts_images(tmp_path, monkeypatch):
     monkeypatch.setattr(Negative, "log", lambda self, name, value, **_: logged.append((name, value)))
     fit(tmp_path, Throughput(every_n_steps=3), max_steps=6, limit_val_batches=0)
     assert logged == [("train/images_per_second", 6.0)] * 2, "three batches of two in one tick of the clock"
+
+
+@pytest.mark.parametrize("text, seconds", [("60s", 60), ("10min", 600), ("1.5h", 5400), ("90", 90), (45, 45)])
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "10 m", "-5s", "0s", "1d", "ten", None])
+def test_what_is_no_duration(text):
+    with pytest.raises(FastStyleError, match="budget="):
+        parse_duration(text)
+
+
+def steps_within(tmp_path, monkeypatch, budget, seconds_of_step):
+    """Steps that a budget allows when step i (from 1) takes seconds_of_step(i)."""
+    clock = iter(np.cumsum([0, *(seconds_of_step(i) for i in range(1, 1000))]).tolist())
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    return fit(tmp_path, budget, max_steps=-1, max_epochs=1000, limit_val_batches=0).global_step
+
+
+def test_a_budget_buys_steps(tmp_path, monkeypatch):
+    assert steps_within(tmp_path, monkeypatch, Budget(100), lambda step: 1) == 100
+    assert steps_within(tmp_path, monkeypatch, Budget(200), lambda step: 0.5) == 400
+
+
+def test_a_budget_follows_a_machine_that_slows_down(tmp_path, monkeypatch):
+    """40 seconds at one step a second, then 60 at one in two seconds."""
+    seconds_of_step = lambda step: 1 if step <= 40 else 2  # noqa: E731
+    steps = steps_within(tmp_path, monkeypatch, Budget(100, every_n_steps=5), seconds_of_step)
+    assert steps == pytest.approx(70, abs=2)
+
+
+def test_a_slow_first_step_does_not_count_as_the_speed(tmp_path, monkeypatch):
+    steps = steps_within(tmp_path, monkeypatch, Budget(100, 10), lambda step: 50 if step == 1 else 1)
+    assert steps == 51
+
+
+def test_a_budget_is_continued(tmp_path, monkeypatch):
+    budget = Budget(100)
+    budget.load_state_dict({"elapsed": 70.0})
+    assert steps_within(tmp_path, monkeypatch, budget, lambda step: 1) == 30
+    assert budget.state_dict() == {"elapsed": pytest.approx(100)}

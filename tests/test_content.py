@@ -53,7 +53,7 @@ def folder_of(tmp_path, photo):
     (root / "notes.txt").write_text("not a photo")
 
     def build(**options):
-        defaults = {"validation_count": 2, "image_size": 32, "batch_size": 3, "max_steps": 4, "seed": 0}
+        defaults = {"validation_count": 2, "image_size": 32, "batch_size": 3, "seed": 0}
         log = str(tmp_path / "unreadable.txt")
         folder = Folder(**{"root": str(root), "unreadable_log": log, "num_workers": 0} | defaults | options)
         folder.setup("fit")
@@ -109,13 +109,12 @@ def test_centre_crops():
 # --- steps
 
 
-def positions(*arguments):
-    return [list(batch) for batch in StepSampler(*arguments)]
+def positions(start, stop, *arguments):
+    return [list(batch) for batch in islice(StepSampler(start, *arguments), stop - start)]
 
 
 def test_steps_of_one_process():
     assert positions(0, 3, 4, 0, 1) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
-    assert len(StepSampler(0, 3, 4, 0, 1)) == 3
 
 
 def test_two_processes_share_the_stream():
@@ -189,7 +188,7 @@ def test_coco_trains_on_the_training_photos(photo, tmp_path, split):
     for index in range(3):
         photo(tmp_path / "coco" / split / f"{index:012d}.jpg", 40, 40, seed=index)
     photo(tmp_path / "coco" / "val2017" / "9.jpg", 40, 40)
-    options = {"image_size": 32, "batch_size": 1, "max_steps": 1, "seed": 0, "unreadable_log": str(tmp_path / "log")}
+    options = {"image_size": 32, "batch_size": 1, "seed": 0, "unreadable_log": str(tmp_path / "log")}
     content_images = Coco(root=str(tmp_path / "coco"), validation_count=1, **options)
     content_images.setup("fit")
     found = content_images.training_paths + content_images.validation_paths
@@ -197,7 +196,7 @@ def test_coco_trains_on_the_training_photos(photo, tmp_path, split):
 
 
 def test_coco_says_how_to_get_it(tmp_path):
-    options = {"image_size": 32, "batch_size": 1, "max_steps": 1, "seed": 0, "unreadable_log": str(tmp_path / "log")}
+    options = {"image_size": 32, "batch_size": 1, "seed": 0, "unreadable_log": str(tmp_path / "log")}
     with pytest.raises(ContentError) as caught:
         Coco(root=str(tmp_path), validation_count=1, **options).setup("fit")
     for part in (str(tmp_path), "train2017", "curl", "http://images.cocodataset.org/zips/train2017.zip", "data=folder"):
@@ -207,7 +206,7 @@ def test_coco_says_how_to_get_it(tmp_path):
 def test_workers_do_not_change_the_batches(folder_of):
     (folder_of().training_paths[2]).write_bytes(b"damaged")
     alone, together = (
-        list(start(folder_of(num_workers=workers)).train_dataloader()) for workers in (0, 2)
+        list(islice(start(folder_of(num_workers=workers)).train_dataloader(), 4)) for workers in (0, 2)
     )  # fmt: skip
     assert len(alone) == 4
     for one, other in zip(alone, together, strict=True):
@@ -215,14 +214,14 @@ def test_workers_do_not_change_the_batches(folder_of):
 
 
 def test_a_resumed_loader_continues(folder_of):
-    whole = list(start(folder_of()).train_dataloader())
-    rest = list(start(folder_of(), step=2).train_dataloader())
+    whole = list(islice(start(folder_of()).train_dataloader(), 4))
+    rest = list(islice(start(folder_of(), step=2).train_dataloader(), 2))
     for one, other in zip(whole[2:], rest, strict=True):
         assert torch.equal(one, other)
 
 
 def samples(**options):
-    defaults = {"count": 20, "photo_share": 0.3, "image_size": 32, "batch_size": 2, "max_steps": 2, "seed": 0}
+    defaults = {"count": 20, "photo_share": 0.3, "image_size": 32, "batch_size": 2, "seed": 0}
     return Samples(**defaults | options)
 
 
@@ -266,7 +265,7 @@ def test_batches_arrive_in_0_to_1():
 
 
 def test_default_workers():
-    options = {"image_size": 32, "batch_size": 1, "max_steps": 1, "seed": 0}
+    options = {"image_size": 32, "batch_size": 1, "seed": 0}
     assert ContentImages(**options).num_workers == ContentImages.default_workers
     assert ContentImages(**options, num_workers=3).num_workers == 3
     assert samples().num_workers == 0

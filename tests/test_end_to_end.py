@@ -100,6 +100,16 @@ def test_ctrl_c_keeps_what_was_learnt(tmp_path):
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == steps
 
 
+def test_a_budget_ends_the_run(run, tmp_path):
+    finished = run("train.py", "budget=2s", *TINY_RUN, f"hydra.run.dir={tmp_path}")
+    assert finished.returncode == 0, finished.stderr
+    losses = read_metadata(tmp_path / "model.safetensors")["losses"]
+    assert losses["steps"] > 1 and losses["seconds"] > 1
+    stored = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert stored["global_step"] == losses["steps"], "the last step left a checkpoint"
+    assert 1 < stored["callbacks"]["Budget"]["elapsed"] < losses["seconds"]
+
+
 def test_multirun_trains_every_style(run, tmp_path):
     options = ("max_steps=2", *TINY_RUN, f"hydra.sweep.dir={tmp_path}")
     finished = run("train.py", "-m", "style=mosaic,ink_wash", *options)
@@ -118,8 +128,22 @@ def test_multirun_trains_every_style(run, tmp_path):
         (["data=folder"], ["data.root"]),
         (["ckpt_path=/no/such.ckpt"], ["/no/such.ckpt"]),
         (["photo=/no/such.jpg"], ["/no/such.jpg"]),
+        (["init_from=/no/such.safetensors"], ["init_from=/no/such.safetensors", "no such file"]),
+        (["budget=60s"], ["budget=", "max_steps=", "not both"]),
+        (["max_steps=-1", "budget=soon"], ["budget=soon", "60s"]),
     ],
-    ids=["style image", "data root", "weights", "layer", "no data root", "resume point", "photo"],
+    ids=[
+        "style image",
+        "data root",
+        "weights",
+        "layer",
+        "no data root",
+        "resume point",
+        "photo",
+        "start",
+        "two ends",
+        "no time",
+    ],  # fmt: skip
 )
 def test_train_errors_are_one_line(run_here, tmp_path, arguments, parts):
     tiny = [override for override in TINY_RUN if not override.startswith("data.")]

@@ -71,7 +71,7 @@ def test_loss_decreases(train_in_process):
 def test_validation_loss_is_that_of_the_released_transformer(train_in_process, module):
     folder = train_in_process("a", "max_steps=2")
     transformer, _ = load_transformer(folder / "model.safetensors")
-    images = Samples(count=1, photo_share=0, image_size=32, batch_size=2, max_steps=1, seed=0)
+    images = Samples(count=1, photo_share=0, image_size=32, batch_size=2, seed=0)
     batches = [batch.float() / 255 for batch in images.val_dataloader()]
     with torch.no_grad():
         loss = module().perceptual_loss

@@ -1,0 +1,205 @@
+"""Train the backbone that new styles start from: one transformer for many styles at once.
+
+    python scripts/train_backbone.py --photos /data/photos --styles paintings fast_style/assets/styles random_styles
+
+Every image of a batch gets a style of its own. The styles are random crops, at random sizes and with random colours, of
+all pictures in the given folders; scripts/random_styles.py paints as many as are wanted.
+"""
+
+import argparse
+import json
+import math
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from rich.progress import Progress, track
+from safetensors.torch import save_file
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.utils import make_grid
+
+from fast_style.backbone import FORMAT, SHIPPED, Backbone, load_backbone, style_statistics
+from fast_style.content import ImageFolder, RandomCrops
+from fast_style.hardware import pick_device, pick_precision
+from fast_style.images import find_images, read_rgb, write_image
+from fast_style.loss_network import load_loss_network
+from fast_style.losses import PerceptualLoss
+
+
+def style_variant(picture: np.ndarray, side: int, generator: np.random.Generator) -> Tensor:
+    """A square crop (3, side, side) in [0, 1] of a picture, mirrored, with permuted, turned or faded colours."""
+    top, left = (generator.integers(length - side + 1) for length in picture.shape[:2])
+    crop = picture[top : top + side, left : left + side, generator.permutation(3)] / 255
+    crop = crop[:, :: generator.choice([-1, 1])]
+    if generator.random() < 0.5:
+        crop = 1 - crop
+    grey = crop.mean(2, keepdims=True)
+    crop = grey + generator.uniform(0.4, 1.2) * (crop - grey)
+    return torch.from_numpy(crop.clip(0, 1).transpose(2, 0, 1).astype(np.float32))
+
+
+def draw_styles(paths: Sequence[Path], count: int, side: int, generator: np.random.Generator) -> list[Tensor]:
+    """`count` variants of the pictures, each at a size of its own; a picture's first variant has its own colours."""
+    styles = []
+    for index in track(range(count), "drawing styles"):
+        picture = read_rgb(paths[index % len(paths)], round(side * math.exp(generator.uniform(0, math.log(1.8)))))
+        if index < len(paths):
+            top, left = ((length - side) // 2 for length in picture.shape[:2])
+            crop = picture[top : top + side, left : left + side]
+            styles.append(torch.from_numpy(crop.transpose(2, 0, 1) / np.float32(255)))
+        else:
+            styles.append(style_variant(picture, side, generator))
+    return styles
+
+
+@torch.no_grad()
+def measure_styles(
+    loss: PerceptualLoss, styles: list[Tensor], device: torch.device
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Gram matrices (N, C, C) by name and statistics (N, S) of the styles."""
+    grams, statistics = [], []
+    for style in track(styles, "measuring styles"):
+        grams.append(loss.style_grams(style[None].to(device)))
+        statistics.append(style_statistics(loss.loss_network, style[None].to(device)))
+    return {name: torch.cat([gram[name] for gram in grams]) for name in grams[0]}, torch.cat(statistics)
+
+
+def read_photos(folder: str, short_side: int, unreadable_log: Path) -> list[np.ndarray]:
+    """All photos of a folder but the last 100 by name, which are held out."""
+    photos = ImageFolder(find_images(folder)[:-100], short_side, unreadable_log)
+    return [photos[i] for i in track(range(len(photos)), "reading photos")]
+
+
+def save(path: Path, backbone: Backbone, model: dict, history: list[dict]) -> None:
+    """Write the backbone in half precision."""
+    metadata = {"format": FORMAT, "model": json.dumps(model), "training": json.dumps(history)}
+    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in backbone.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata)
+
+
+@torch.no_grad()
+def preview(
+    backbone: Backbone, photos: list[np.ndarray], styles: list[Tensor], statistics: Tensor, side: int
+) -> Tensor:
+    """The first eight styles, each with three photos as the backbone paints them before any training for the style."""
+    crops = [torch.from_numpy(photo[:side, :side].copy()).permute(2, 0, 1) / 255 for photo in photos[:3]]
+    styles, statistics = styles[:8], statistics[:8]
+    columns = [torch.stack([v2.functional.resize(style, [side, side]) for style in styles])]
+    for crop in crops:
+        content_images = crop.expand(len(styles), -1, -1, -1).to(statistics.device)
+        columns.append(backbone(content_images, statistics).float().clamp(0, 1).cpu())
+    return make_grid(torch.stack(columns, 1).flatten(0, 1), nrow=8)
+
+
+class Training:
+    """The steps of a training whose schedule is fitted to its time."""
+
+    def __init__(
+        self, backbone: Backbone, loss: PerceptualLoss, grams: dict[str, Tensor], statistics: Tensor, lr: float
+    ):
+        self.backbone, self.loss, self.grams, self.statistics = backbone, loss, grams, statistics
+        # Many hidden units move a predicted parameter together: at the transformer's rate it would jump.
+        self.rates = {backbone.transformer: lr, backbone.predictor: 0.005 * lr}
+        self.optimizer = torch.optim.Adam([{"params": part.parameters()} for part in self.rates])
+        self.steps = 0
+        self.recent: list[float] = []  # content and style loss, running averages of the batches' medians
+        self.device = statistics.device
+        self.bfloat16 = pick_precision("auto", self.device) == "bf16-mixed"
+
+    def step(self, content_images: Tensor, progress: float) -> None:
+        """One step on images (B, 3, H, W) in [0, 1], each in a random style; `progress` from 0 to 1 sets the rate."""
+        chosen = torch.randint(len(self.statistics), (len(content_images),))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            stylized = self.backbone(content_images, self.statistics[chosen])
+            grams = {name: gram[chosen] for name, gram in self.grams.items()}
+            terms = self.loss.per_image(stylized, content_images, grams)
+        self.optimizer.zero_grad()
+        # The logarithm: a style with next to no energy in one layer has a huge relative error there, and its gradient
+        # would drown the others'.
+        sum(terms.values()).log().mean().backward()
+        warm_up = min(1.0, (self.steps + 1) / 100)
+        for group, rate in zip(self.optimizer.param_groups, self.rates.values(), strict=True):
+            group["lr"] = rate * warm_up * 0.5 * (1 + math.cos(math.pi * progress))
+        self.optimizer.step()
+        self.steps += 1
+        medians = [float(terms[name].detach().median()) for name in ("content_loss", "style_loss")]
+        pairs = zip(self.recent or medians, medians, strict=True)
+        self.recent = [round(0.99 * old + 0.01 * new, 4) for old, new in pairs]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", required=True, help="folder of photos; the last 100 by name are left out")
+    parser.add_argument("--styles", required=True, nargs="+", help="folders of pictures, or single pictures")
+    parser.add_argument("--style-count", type=int, default=1500, help="variants to draw from them")
+    parser.add_argument("--minutes", type=float, default=60, help="training time; the schedule is fitted to it")
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--image-size", type=int, default=144, help="side of the training crops")
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="an earlier backbone to go on from, with a schedule of its own")
+    parser.add_argument("--output", type=Path, default=SHIPPED)
+    args = parser.parse_args()
+
+    torch.manual_seed(args.seed)
+    device = pick_device()
+    with hydra.initialize_config_dir(str(Path(__file__).resolve().parents[1] / "configs"), version_base="1.3"):
+        config = OmegaConf.to_container(hydra.compose("train"))
+    paths = [path for item in args.styles for path in (find_images(item) if Path(item).is_dir() else [Path(item)])]
+    styles = draw_styles(paths, args.style_count, 256, np.random.default_rng(args.seed))
+    loss_network = load_loss_network("distilled", config["objective"]["style_layers"])
+    loss = PerceptualLoss(loss_network, styles[0][None], **config["objective"]).to(device)
+    grams, statistics = measure_styles(loss, styles, device)
+    photos = read_photos(args.photos, round(1.35 * args.image_size), args.output.with_suffix(".unreadable.txt"))
+    crops = RandomCrops(photos, args.image_size, args.seed)
+
+    backbone, history = Backbone(config["model"], statistics.shape[1]), []
+    backbone.statistics_mean.copy_(statistics.mean(0))
+    backbone.statistics_std.copy_(statistics.std(0).clamp_min(1e-4))
+    if args.start:
+        earlier, metadata = load_backbone(args.start)
+        backbone.load_state_dict(earlier.state_dict())
+        history = metadata["training"]
+    training = Training(backbone.to(device), loss, grams, statistics, args.lr)
+    start, seconds = time.monotonic(), 60 * args.minutes
+    saved = start
+
+    def keep() -> None:
+        record = {
+            "command": shlex.join(["python", *sys.argv]),
+            "styles": len(paths),
+            "steps": training.steps,
+            "hours": round((time.monotonic() - start) / 3600, 2),
+            "machine": f"{device}, {torch.get_num_threads()} threads, {platform.machine()}",
+            "content and style loss": training.recent,
+        }
+        save(args.output, backbone, config["model"], [*history, record])
+        write_image(args.output.with_suffix(".png"), preview(backbone, photos, styles, statistics, args.image_size))
+
+    with Progress(*Progress.get_default_columns()) as progress:
+        task = progress.add_task("training", total=seconds)
+        while (elapsed := time.monotonic() - start) < seconds:
+            first = training.steps * args.batch_size
+            content_images = torch.stack([crops[first + i] for i in range(args.batch_size)]).to(device).float() / 255
+            training.step(content_images, elapsed / seconds)
+            losses = ", ".join(f"{value:.3f}" for value in training.recent)
+            progress.update(task, completed=elapsed, description=f"step {training.steps}, content and style {losses}")
+            if time.monotonic() - saved > 120:
+                print(training.steps, round(elapsed), training.recent, flush=True)
+                keep()
+                saved = time.monotonic()
+    keep()
+    print(f"{args.output}: {training.steps} steps, content and style loss {losses}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The backbone: conditional instance norm, its prediction from a style's statistics, and starting from it."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from PIL import Image
+from safetensors.torch import save_file
+
+from fast_style import FastStyleError
+from fast_style.backbone import (
+    FORMAT,
+    STATISTICS_LAYERS,
+    Backbone,
+    initial_state,
+    is_backbone,
+    load_backbone,
+    style_statistics,
+)
+from fast_style.checkpoint import load_transformer
+from fast_style.loss_network import load_loss_network
+from fast_style.transformer_net import TransformerNet
+
+MODEL = {"channels": [4, 8], "residual_blocks": 1}
+
+
+@pytest.fixture
+def backbone():
+    torch.manual_seed(0)
+    backbone = Backbone(MODEL, statistics_count=6, hidden=5)
+    torch.nn.init.normal_(backbone.predictor[2].weight, std=0.1)
+    return backbone
+
+
+@pytest.fixture
+def backbone_file(tmp_path):
+    """A small one with the statistics of the loss network that ships."""
+    torch.manual_seed(0)
+    count = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), torch.rand(1, 3, 32, 32)).shape[1]
+    backbone = Backbone(MODEL, count)
+    torch.nn.init.normal_(backbone.predictor[2].weight, std=0.1)
+    path = tmp_path / "backbone.safetensors"
+    metadata = {"format": FORMAT, "model": '{"channels": [4, 8], "residual_blocks": 1}', "training": "[]"}
+    save_file({name: tensor.half() for name, tensor in backbone.state_dict().items()}, path, metadata)
+    return path
+
+
+def test_statistics_against_numpy():
+    loss_network = load_loss_network("distilled", STATISTICS_LAYERS)
+    style_images = torch.rand(2, 3, 48, 40)
+    statistics = style_statistics(loss_network, style_images)
+    maps = loss_network(style_images)["relu1_1"].flatten(2).numpy()
+    expected = torch.from_numpy(maps.mean(2)), torch.from_numpy(maps.std(2))
+    torch.testing.assert_close(statistics[:, :32], torch.cat(expected, 1))
+    assert statistics.shape == (2, 2 * 2 * (16 + 32 + 64 + 128 + 128)), "means and deviations at two sizes"
+
+
+def test_every_image_has_its_own_style(backbone):
+    """Against ordinary networks, one for each style."""
+    content_images, statistics = torch.rand(3, 3, 16, 20), torch.randn(3, 6)
+    stylized = backbone(content_images, statistics)
+    for i in range(3):
+        single = TransformerNet(**MODEL)
+        single.load_state_dict(backbone.transformer_for(statistics[i, None]))
+        torch.testing.assert_close(stylized[i, None], single(content_images[i, None]))
+    assert not torch.allclose(backbone(content_images, statistics.flip(0)), stylized, atol=1e-3)
+
+
+def test_an_untrained_predictor_changes_nothing():
+    backbone = Backbone(MODEL, statistics_count=6)
+    own = backbone.transformer.state_dict()
+    for style in backbone.style_parameters(torch.randn(2, 6)):
+        assert all(torch.equal(value, own[name]) for name, value in style.items())
+
+
+def test_everything_learns(backbone):
+    backbone(torch.rand(2, 3, 16, 16), torch.randn(2, 6)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+    assert backbone.predictor[0].weight.grad.abs().sum() > 0
+
+
+def test_starting_from_a_backbone(backbone_file):
+    assert is_backbone(backbone_file)
+    start = initial_state(str(backbone_file), MODEL, torch.rand(1, 3, 64, 64))
+    other = initial_state(str(backbone_file), MODEL, torch.rand(1, 3, 64, 64) ** 4)
+    differ = {name for name in start if not torch.equal(start[name], other[name])}
+    norms = {name for name in start if name.endswith("weight") and start[name].ndim == 1}
+    last = list(start)[-2:]
+    assert differ == {*norms, *(name.replace("weight", "bias") for name in norms), *last}
+    TransformerNet(**MODEL).load_state_dict(start)
+
+
+def test_starting_from_nothing_or_from_another_style(train_in_process):
+    assert initial_state(None, MODEL, torch.rand(1, 3, 32, 32)) is None
+    trained = train_in_process("a", "max_steps=1") / "model.safetensors"
+    model = {"channels": [4, 8], "residual_blocks": 1, "kernel_sizes": [9, 3], "upsampling": "bilinear"}
+    start = initial_state(str(trained), model, torch.rand(1, 3, 32, 32))
+    expected = load_transformer(trained)[0].state_dict()
+    assert all(torch.equal(start[name], expected[name]) for name in expected)
+    assert not is_backbone(trained)
+
+
+def test_auto_leaves_other_models_alone():
+    assert initial_state("auto", MODEL, torch.rand(1, 3, 32, 32)) is None
+
+
+def test_what_cannot_be_started_from(backbone_file, tmp_path):
+    style_image = torch.rand(1, 3, 32, 32)
+    with pytest.raises(FastStyleError, match="init_from=.*no such file"):
+        initial_state(str(tmp_path / "none.safetensors"), MODEL, style_image)
+    with pytest.raises(FastStyleError, match="another network"):
+        initial_state(str(backbone_file), {"channels": [8, 8]}, style_image)
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    with pytest.raises(FastStyleError, match="cannot read"):
+        initial_state(str(tmp_path / "text.safetensors"), MODEL, style_image)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """102 photos, two of them for training, and two styles."""
+    generator = np.random.default_rng(0)
+    for folder, count in (("photos", 102), ("styles", 2)):
+        (tmp_path / folder).mkdir()
+        for i in range(count):
+            pixels = generator.integers(256, size=(300, 280, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((150, 140)).save(tmp_path / folder / f"{i:03d}.jpg")
+    return tmp_path
+
+
+def test_training_one(pictures, monkeypatch):
+    """The real command, for a second, and again from where it stopped."""
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import train_backbone
+
+    options = ["--photos", pictures / "photos", "--styles", pictures / "styles", "--style-count", 3, "--minutes", 0.03]
+    first, second = pictures / "first.safetensors", pictures / "second.safetensors"
+    for arguments in (["--output", first], ["--start", first, "--output", second]):
+        command = ["train_backbone.py", *options, "--batch-size", 1, "--image-size", 64, *arguments]
+        monkeypatch.setattr(sys, "argv", [str(argument) for argument in command])
+        train_backbone.main()
+    backbone, metadata = load_backbone(second)
+    assert len(metadata["training"]) == 2 and metadata["training"][1]["steps"] >= 1
+    assert not torch.equal(backbone.predictor[2].bias, torch.zeros_like(backbone.predictor[2].bias)), "it has learnt"
+    assert Image.open(second.with_suffix(".png")).width > 8 * 64
+    start = initial_state(str(second), metadata["model"], torch.rand(1, 3, 64, 64))
+    assert all(value.isfinite().all() for value in start.values())

@@ -1,0 +1,124 @@
+"""Optimising pixels, against minima known in closed form, gradient descent, and SciPy's L-BFGS-B."""
+
+from functools import partial
+from itertools import pairwise
+
+import pytest
+import torch
+from scipy.optimize import fmin_l_bfgs_b
+
+from fast_style.loss_network import load_loss_network
+from fast_style.losses import PerceptualLoss
+from fast_style.optimization import optimize_pixels
+from fast_style.styles import find_style_image, read_style_image
+
+
+def random_image(*size, seed=0):
+    return torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def perceptual_loss():
+    layers = ["relu1_1", "relu2_1", "relu3_1"]
+    style_image = read_style_image(find_style_image("starry_night"), 64)
+    return PerceptualLoss(load_loss_network("distilled", layers), style_image, ["relu3_1"], layers, 1, 1, 0.001)
+
+
+@pytest.fixture(scope="module")
+def photo():
+    coarse = random_image(4, 5)
+    return torch.nn.functional.interpolate(coarse, (40, 52), mode="bilinear")
+
+
+def quadratic(image, target, weights):
+    return {"first": (weights * (image - target).square()).sum(), "second": 0.5 * (image - target).square().sum()}
+
+
+def last(iterator):
+    *_, (_, terms, image) = iterator
+    return sum(terms.values()), image
+
+
+def test_finds_the_minimum_of_an_ill_conditioned_quadratic():
+    target, weights = random_image(6, 7, seed=1), 10 ** (3 * random_image(6, 7, seed=2))
+    start = random_image(6, 7, seed=3)
+    total, image = last(optimize_pixels(partial(quadratic, target=target, weights=weights), start, 200))
+    torch.testing.assert_close(image, target, atol=1e-3, rtol=0)
+
+    # Gradient descent with the best constant step that does not diverge is far behind.
+    pixels, rate = start.clone().requires_grad_(), 1 / (2 * weights.max().item() + 1)
+    for _ in range(200):
+        (gradient,) = torch.autograd.grad(sum(quadratic(pixels, target, weights).values()), pixels)
+        pixels.data -= rate * gradient
+    assert total < 1e-3 * sum(quadratic(pixels.detach(), target, weights).values())
+
+
+def test_finds_the_minimum_within_the_colours_that_exist():
+    """Of a coupled quadratic whose free minimum lies outside [0, 1]: as SciPy's L-BFGS-B in float64."""
+    count, generator = 3 * 5 * 5, torch.Generator().manual_seed(0)
+    root = torch.randn((count, count), generator=generator, dtype=torch.float64)
+    matrix, target = root @ root.T / count + 0.05 * torch.eye(count), 3 * random_image(5, 5).double().flatten() - 1
+
+    def function(values):
+        difference = values.flatten().to(matrix) - target
+        return difference @ matrix @ difference
+
+    start = random_image(5, 5, seed=1)
+    _, reference, _ = fmin_l_bfgs_b(
+        lambda x: (function(torch.from_numpy(x)).item(), (2 * matrix @ (torch.from_numpy(x) - target)).numpy()),
+        start.double().flatten().numpy(),
+        bounds=[(0, 1)] * count,
+        factr=10,
+    )
+    total, image = last(optimize_pixels(lambda image: {"only": function(image)}, start, 200))
+    assert total == pytest.approx(reference, rel=1e-3)
+    assert (image == 0).any() and (image == 1).any()
+
+
+@pytest.mark.parametrize("target", [0.5, -1])
+def test_stays_at_a_minimum(target):
+    """Where nothing is left to gain, inside or at the bounds, the gradient's rest leads nowhere."""
+    start = torch.full((1, 3, 4, 4), max(target, 0.0))
+    for _, _, image in optimize_pixels(partial(quadratic, target=torch.tensor(target), weights=1), start, 3):
+        assert torch.equal(image, start)
+
+
+def test_yields_what_it_says(perceptual_loss, photo):
+    objective, before = partial(perceptual_loss, content_images=photo), photo.clone()
+    states = list(optimize_pixels(objective, photo, 20))
+    assert [iteration for iteration, _, _ in states] == list(range(21))
+    assert torch.equal(photo, before)
+    torch.testing.assert_close(states[0][2], photo)
+    for _, terms, image in states:
+        assert image.shape == photo.shape and image.dtype == torch.float32 and not image.requires_grad
+        assert 0 <= image.min() and image.max() <= 1
+        with torch.no_grad():
+            assert terms == pytest.approx({name: value.item() for name, value in objective(image).items()}, rel=1e-3)
+    totals = [sum(terms.values()) for _, terms, _ in states]
+    assert states[0][1]["content_loss"] == pytest.approx(0, abs=1e-6), "the start is the photo"
+    assert all(later <= earlier for earlier, later in pairwise(totals))
+    assert totals[20] < totals[10] < 0.7 * totals[0]
+
+
+@torch.no_grad()
+def test_runs_where_gradients_are_off(perceptual_loss, photo):
+    assert last(optimize_pixels(partial(perceptual_loss, content_images=photo), photo, 3))[0] > 0
+
+
+def test_as_good_as_scipy(perceptual_loss, photo):
+    """SciPy's L-BFGS-B has a line search and bounds; for the same number of evaluations it gets about as far."""
+    evaluations = 150
+    objective = partial(perceptual_loss, content_images=photo)
+
+    def function(values):
+        pixels = torch.from_numpy(values).float().view_as(photo).requires_grad_()
+        total = sum(objective(pixels).values())
+        (gradient,) = torch.autograd.grad(total, pixels)
+        return total.item(), gradient.double().flatten().numpy()
+
+    bounds = [(0, 1)] * photo.numel()
+    _, reference, _ = fmin_l_bfgs_b(
+        function, photo.double().flatten().numpy(), bounds=bounds, m=100, maxfun=evaluations, factr=0, pgtol=0
+    )
+    total, _ = last(optimize_pixels(objective, photo, evaluations))
+    assert total < 1.1 * reference
