@@ -43,6 +43,8 @@ def check(config: dict) -> None:
         parse_duration(config["budget"])
         if config["max_steps"] != -1:
             raise FastStyleError("give budget= or max_steps=, not both (for the budget of an experiment: max_steps=-1)")
+    elif config["max_steps"] == -1:
+        raise FastStyleError("give a budget= such as 5min, or max_steps=")
     elif not isinstance(config["max_steps"], int) or config["max_steps"] < 1:
         raise FastStyleError(f"max_steps={config['max_steps']}: must be a whole number, at least 1")
     check_choice("precision", config["precision"], ("auto", "32-true", "bf16-mixed", "16-mixed"))
@@ -114,6 +116,8 @@ def main(cfg: DictConfig) -> float:
         return train(cfg)
     except FastStyleError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ ports   the way of the well-known ports: the full-width network, Adam at a const
 lbfgs   optimisation of the pixels (Gatys et al. 2016), from noise, as Johnson et al. 2016 compare, and from the photo
 plot    the curves, and the plane of style and content loss
 
+The backbone of a warm start has seen the bundled styles; style.image=FILE measures one that it has not.
+
 All three minimise the same objective on the same loss network and style picture, and the networks see the same
 training images; arguments like style=mosaic go to both. The loss is that of the finished pictures (in [0, 1]), in
 float32, on the middle of the last photos of the folder by name, at 256 px; a data.root of training photos gives these
@@ -48,6 +50,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # train.py is no part of the package
 
 from fast_style import FastStyleError  # noqa: E402
+from fast_style.callbacks import ResumePoint  # noqa: E402
 from fast_style.content import CROP_MARGIN, CentreCrops, ImageFolder  # noqa: E402
 from fast_style.hardware import pick_device, pick_precision  # noqa: E402
 from fast_style.images import find_images  # noqa: E402
@@ -126,6 +129,9 @@ def watching(clock: Clock) -> Iterator[list[StyleTransfer]]:
         trainer.callbacks.append(clock)
         modules.append(module)
         fit(trainer, module, *args, **kwargs)
+        # Ctrl-C ends a training as if it had been finished; a shorter one is no result here.
+        if any(isinstance(callback, ResumePoint) and callback.stop_requested for callback in trainer.callbacks):
+            raise KeyboardInterrupt
         trainer.callbacks.remove(clock)  # the validation that follows is no training
 
     with patch.object(pl.Trainer, "fit", watched):
@@ -477,3 +483,5 @@ if __name__ == "__main__":
         main()
     except FastStyleError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped")

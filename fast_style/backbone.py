@@ -119,10 +119,15 @@ def initial_state(init_from: str | None, model: dict, style_image: Tensor) -> di
     if init_from is None:
         return None
     path = SHIPPED if init_from == "auto" else Path(init_from)
+    if not path.is_file():
+        raise FastStyleError(f"init_from={path}: no such file; init_from=null starts from scratch")
+    another = FastStyleError(f"init_from={path} has another network than model=: give its model, or init_from=null")
     if is_backbone(path):
         backbone, metadata = load_backbone(path)
-        if init_from == "auto" and metadata["model"] != model:
-            return None
+        if metadata["model"] != model:
+            if init_from == "auto":
+                return None
+            raise another
         with torch.no_grad():
             statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_image)
         state_dict = backbone.transformer_for(statistics)
@@ -131,9 +136,7 @@ def initial_state(init_from: str | None, model: dict, style_image: Tensor) -> di
     try:
         TransformerNet(**model).load_state_dict(state_dict)
     except RuntimeError as error:
-        raise FastStyleError(
-            f"init_from={path} has another network than model=: give its model, or init_from=null"
-        ) from error
+        raise another from error
     return state_dict
 
 

@@ -99,11 +99,13 @@ class Budget(Callback):
     """
 
     def __init__(self, seconds: float, every_n_steps: int = 50):
-        self.seconds, self.every_n_steps, self.elapsed = seconds, every_n_steps, 0.0
+        self.seconds, self.every_n_steps = seconds, every_n_steps
+        self.elapsed, self.steps_per_second = 0.0, None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.start = time.perf_counter() - self.elapsed
-        self.since = None
+        self.start, self.since = time.perf_counter() - self.elapsed, None
+        if self.steps_per_second:  # a run that is continued
+            self._fit_steps(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_) -> None:
         now = time.perf_counter()
@@ -113,22 +115,24 @@ class Budget(Callback):
             return
         before, step = self.since
         due = trainer.global_step - step >= self.every_n_steps
-        due |= trainer.max_steps == -1 and self.elapsed > self.seconds / 5
-        # Processes of one run stop at the same step.
-        if trainer.strategy.broadcast(due):
-            left = (self.seconds - self.elapsed) * (trainer.global_step - step) / (now - before)
-            self._set_max_steps(trainer, module, trainer.global_step + trainer.strategy.broadcast(max(1, round(left))))
+        if trainer.max_steps == -1:
+            due |= trainer.strategy.broadcast(self.elapsed > self.seconds / 5)
+        if due:
+            self.steps_per_second = (trainer.global_step - step) / (now - before)
+            self._fit_steps(trainer, module)
             self.since = now, trainer.global_step
 
-    @staticmethod
-    def _set_max_steps(trainer: pl.Trainer, module: pl.LightningModule, max_steps: int) -> None:
+    def _fit_steps(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        left = max(0, round((self.seconds - self.elapsed) * self.steps_per_second))
+        # Processes of one run stop at the same step.
+        max_steps = trainer.global_step + trainer.strategy.broadcast(left)
         trainer.fit_loop.epoch_loop.max_steps = module.max_steps = max_steps
 
-    def state_dict(self) -> dict[str, float]:
-        return {"elapsed": self.elapsed}
+    def state_dict(self) -> dict[str, float | None]:
+        return {"elapsed": self.elapsed, "steps_per_second": self.steps_per_second}
 
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        self.elapsed = state_dict["elapsed"]
+    def load_state_dict(self, state_dict: dict[str, float | None]) -> None:
+        self.elapsed, self.steps_per_second = state_dict["elapsed"], state_dict["steps_per_second"]
 
 
 class ResumePoint(Callback):

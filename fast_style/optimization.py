@@ -43,7 +43,8 @@ def optimize_pixels(
             moved = (image + step).clamp(0, 1)
             change = moved - image
             moved_terms, moved_gradient = evaluate(objective, moved)
-            if sum(moved_terms.values()) <= sum(terms.values()) + 1e-4 * dot(gradient, change).item():
+            expected = min(0.0, dot(gradient, change).item())
+            if sum(moved_terms.values()) <= sum(terms.values()) + 1e-4 * expected:
                 if dot(change, moved_gradient - gradient) > 0:
                     memory.append((change, moved_gradient - gradient))
                 image, terms, gradient = moved, moved_terms, moved_gradient

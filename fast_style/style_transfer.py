@@ -61,6 +61,8 @@ class StyleTransfer(pl.LightningModule):
     def _lr_factor(self, step: int) -> float:
         """Linear warm-up, then constant (the paper) or a cosine down to zero, which suits a short budget."""
         warmup = self.optimizer["warmup_steps"]
+        if self.max_steps > 0:
+            warmup = min(warmup, self.max_steps // 5)
         if step < warmup:
             return (step + 1) / warmup
         if self.optimizer["schedule"] == "constant":

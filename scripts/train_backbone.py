@@ -26,7 +26,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.utils import make_grid
 
-from fast_style.backbone import FORMAT, SHIPPED, Backbone, load_backbone, style_statistics
+from fast_style import FastStyleError
+from fast_style.backbone import FORMAT, Backbone, load_backbone, style_statistics
 from fast_style.content import ImageFolder, RandomCrops
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.images import find_images, read_rgb, write_image
@@ -147,7 +148,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="an earlier backbone to go on from, with a schedule of its own")
-    parser.add_argument("--output", type=Path, default=SHIPPED)
+    parser.add_argument("--output", type=Path, default=Path("outputs/backbone.safetensors"))
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
@@ -159,7 +160,10 @@ def main() -> None:
     loss_network = load_loss_network("distilled", config["objective"]["style_layers"])
     loss = PerceptualLoss(loss_network, styles[0][None], **config["objective"]).to(device)
     grams, statistics = measure_styles(loss, styles, device)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
     photos = read_photos(args.photos, round(1.35 * args.image_size), args.output.with_suffix(".unreadable.txt"))
+    if not photos:
+        raise FastStyleError(f"--photos {args.photos}: training needs more than the 100 photos that are held out")
     crops = RandomCrops(photos, args.image_size, args.seed)
 
     backbone, history = Backbone(config["model"], statistics.shape[1]), []
@@ -167,6 +171,8 @@ def main() -> None:
     backbone.statistics_std.copy_(statistics.std(0).clamp_min(1e-4))
     if args.start:
         earlier, metadata = load_backbone(args.start)
+        if metadata["model"] != config["model"]:
+            raise FastStyleError(f"--start {args.start} has another model than configs/model/slim.yaml")
         backbone.load_state_dict(earlier.state_dict())
         history = metadata["training"]
     training = Training(backbone.to(device), loss, grams, statistics, args.lr)
@@ -202,4 +208,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FastStyleError as error:
+        sys.exit(f"error: {error}")

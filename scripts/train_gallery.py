@@ -77,8 +77,8 @@ PROVENANCE = {
     "Samples": "procedural ones and photos that scikit-image carries (`data=samples`); chelsea and coffee are held out",
     "distilled": "`distilled`, the imitation of a small VGG-19 (Wang et al., Collaborative Distillation, CVPR 2020, "
     "MIT licence) that ships here",
-    "backbone": "the network for many styles that ships here (`scripts/train_backbone.py`; paintings in the public domain, our own "
-    "pictures, ImageNet sample photos; docs/method.md)",
+    "backbone": "the network for many styles that ships here (`scripts/train_backbone.py`), which had seen these styles"
+    " among others, with ImageNet sample photos as content (docs/method.md)",
 }
 
 
@@ -197,7 +197,7 @@ def without_folders(config: dict) -> dict:
 def start(config: dict, record: dict) -> str:
     """What the training began with: backbone, scratch, or the name of a file."""
     if config["init_from"] == "auto":
-        return "backbone" if record["backbone"] and load_backbone(SHIPPED)[1] == config["model"] else "scratch"
+        return "backbone" if record["backbone"] and load_backbone(SHIPPED)[1]["model"] == config["model"] else "scratch"
     return "scratch" if config["init_from"] is None else config["init_from"]
 
 

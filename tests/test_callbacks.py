@@ -154,6 +154,24 @@ def test_a_slow_first_step_does_not_count_as_the_speed(tmp_path, monkeypatch):
 
 def test_a_budget_is_continued(tmp_path, monkeypatch):
     budget = Budget(100)
-    budget.load_state_dict({"elapsed": 70.0})
+    budget.load_state_dict({"elapsed": 70.0, "steps_per_second": 1.0})
     assert steps_within(tmp_path, monkeypatch, budget, lambda step: 1) == 30
-    assert budget.state_dict() == {"elapsed": pytest.approx(100)}
+    assert budget.state_dict() == {"elapsed": pytest.approx(100), "steps_per_second": pytest.approx(1)}
+
+
+def test_a_budget_that_is_spent_buys_nothing(tmp_path, monkeypatch):
+    budget = Budget(100)
+    budget.load_state_dict({"elapsed": 100.5, "steps_per_second": 1.0})
+    assert steps_within(tmp_path, monkeypatch, budget, lambda step: 1) == 0
+
+
+def test_the_schedule_of_a_continued_budget_is_known_at_once(tmp_path, monkeypatch):
+    """Before the first step, or it would be made at the full rate."""
+    seen = []
+    look = LambdaCallback(on_train_batch_start=lambda trainer, module, *_: seen.append(module.max_steps))
+    budget = Budget(100)
+    budget.load_state_dict({"elapsed": 70.0, "steps_per_second": 1.0})
+    clock = iter(range(1000))
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    fit(tmp_path, budget, look, max_steps=-1, max_epochs=1000, limit_val_batches=0)
+    assert seen == [30] * 30

@@ -131,6 +131,7 @@ def test_multirun_trains_every_style(run, tmp_path):
         (["init_from=/no/such.safetensors"], ["init_from=/no/such.safetensors", "no such file"]),
         (["budget=60s"], ["budget=", "max_steps=", "not both"]),
         (["max_steps=-1", "budget=soon"], ["budget=soon", "60s"]),
+        (["max_steps=-1", "budget=null"], ["budget=", "max_steps="]),
     ],
     ids=[
         "style image",
@@ -143,6 +144,7 @@ def test_multirun_trains_every_style(run, tmp_path):
         "start",
         "two ends",
         "no time",
+        "no end",
     ],  # fmt: skip
 )
 def test_train_errors_are_one_line(run_here, tmp_path, arguments, parts):
