@@ -66,7 +66,7 @@ def train(cfg: DictConfig) -> float:
     pl.seed_everything(config["seed"], verbose=False)
     module = StyleTransfer(config)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
-    if config["channels_last"] is True or (config["channels_last"] == "auto" and device.type == "cuda"):
+    if config["channels_last"]:
         module = module.to(memory_format=torch.channels_last)
     content_images = instantiate(cfg.data, _convert_="all")
     trainer = instantiate(

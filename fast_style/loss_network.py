@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, VGG19_Weights
 
 from fast_style import FastStyleError, check_choice
+from fast_style.channels_last import reflection_pad, replication_pad
 
 IMAGENET_MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CAFFE_MEAN_STD = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
@@ -60,7 +61,7 @@ class LossNetwork(nn.Module):
             raise LossNetworkError(f"no layer {unknown}; this loss network has {', '.join(known)}")
         self.layers = frozenset(layers)
         self.convolutions = [layer for layer in convolutions if layer <= max(self.layers)[4:]]
-        self.padding_mode = "reflect" if padding == "reflect" else "constant"
+        self.padding = padding
         self.pool = {"max": F.max_pool2d, "avg": F.avg_pool2d}[pooling]
         self.heads = heads if has_heads else "none"
         used = ["input", *(f"conv{layer}" for layer in self.convolutions)]
@@ -85,12 +86,16 @@ class LossNetwork(nn.Module):
                 break
             if layer[0] != previous[0] and min(x.shape[-2:]) > 1:
                 x = self.pool(x, 2)
-            # Reflection needs two pixels to reflect.
-            padding_mode = self.padding_mode if min(x.shape[-2:]) > 1 else "replicate"
-            x = F.relu(self._convolve(F.pad(x, (1, 1, 1, 1), mode=padding_mode), f"conv{layer}"), inplace=True)
+            x = F.relu(self._convolve(self._pad(x), f"conv{layer}"), inplace=True)
             if f"relu{layer}" in layers:
                 features[f"relu{layer}"] = self._read_out(x, layer)
         return features
+
+    def _pad(self, x: Tensor) -> Tensor:
+        if self.padding == "zeros":
+            return F.pad(x, (1, 1, 1, 1))
+        # Reflection needs two pixels to reflect.
+        return reflection_pad(x, 1) if min(x.shape[-2:]) > 1 else replication_pad(x)
 
     def _convolve(self, x: Tensor, name: str) -> Tensor:
         return F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"))

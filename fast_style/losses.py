@@ -13,13 +13,38 @@ from fast_style.loss_network import LossNetwork
 def gram_matrix(features: Tensor) -> Tensor:
     """Gram matrix of feature maps: (B, C, H, W) -> (B, C, C), F F^T / (C H W), in float32 or wider.
 
-    Johnson et al. 2016, eq. 3. Accumulated outside autocast: sums over H W overflow float16 and drown in bfloat16.
+    Johnson et al. 2016, eq. 3.
     """
-    with torch.autocast(features.device.type, enabled=False):
-        wide = features if features.dtype == torch.float64 else features.float()
-        flat = wide.flatten(2)
-        # Divided before the product, so that no intermediate value is larger than the result.
-        return flat @ (flat / (flat.shape[1] * flat.shape[2])).transpose(1, 2)
+    return _Gram.apply(features)
+
+
+class _Gram(torch.autograd.Function):
+    """One product forward and one backward, where autograd would make two of the symmetric F F^T, and add them."""
+
+    @staticmethod
+    def forward(ctx, features: Tensor) -> Tensor:
+        pixels = features.permute(0, 2, 3, 1).flatten(1, 2)
+        ctx.save_for_backward(pixels)
+        ctx.shape = features.shape
+        with torch.autocast(features.device.type, enabled=False):
+            # Sums over H W overflow float16 and drown in bfloat16.
+            if pixels.is_cuda and pixels.dtype in (torch.float16, torch.bfloat16):
+                product = torch.bmm(pixels.transpose(1, 2), pixels, out_dtype=torch.float32)
+            else:
+                wide = pixels if pixels.dtype == torch.float64 else pixels.float()
+                product = wide.transpose(1, 2) @ wide
+        return product / features[0].numel()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        (pixels,) = ctx.saved_tensors
+        batch, channels, height, width = ctx.shape
+        symmetric = (gradient + gradient.transpose(1, 2)) / (channels * height * width)
+        with torch.autocast(pixels.device.type, enabled=False):
+            # What is so small would vanish in float16.
+            wide = pixels.float() if pixels.dtype == torch.float16 else pixels
+            product = (wide @ symmetric.to(wide.dtype)).to(pixels.dtype)
+        return product.unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
 
 def total_variation(images: Tensor) -> Tensor:

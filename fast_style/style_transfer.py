@@ -54,7 +54,7 @@ class StyleTransfer(pl.LightningModule):
         return total
 
     def configure_optimizers(self) -> dict:
-        optimizer = torch.optim.Adam(self.transformer.parameters(), lr=self.optimizer["lr"])
+        optimizer = torch.optim.Adam(self.transformer.parameters(), lr=self.optimizer["lr"], fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

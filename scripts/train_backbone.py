@@ -110,7 +110,7 @@ class Training:
         self.backbone, self.loss, self.grams, self.statistics = backbone, loss, grams, statistics
         # Many hidden units move a predicted parameter together: at the transformer's rate it would jump.
         self.rates = {backbone.transformer: lr, backbone.predictor: 0.005 * lr}
-        self.optimizer = torch.optim.Adam([{"params": part.parameters()} for part in self.rates])
+        self.optimizer = torch.optim.Adam([{"params": part.parameters()} for part in self.rates], fused=True)
         self.steps = 0
         self.recent: list[float] = []  # content and style loss, running averages of the batches' medians
         self.device = statistics.device

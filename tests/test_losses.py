@@ -59,6 +59,18 @@ def test_gram_matrix():
     np.testing.assert_allclose(single, loop_gram(features.numpy()), rtol=1e-5)
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_gram_matrix_gradient(memory_format):
+    features = random_images(2, 3, 4, 5).double().contiguous(memory_format=memory_format).requires_grad_()
+    assert torch.autograd.gradcheck(gram_matrix, features)
+    half = features.detach().bfloat16().requires_grad_()
+    weights = random_images(2, 3, 3)  # not symmetric
+    (gradient,) = torch.autograd.grad((gram_matrix(half) * weights).sum(), half)
+    (expected,) = torch.autograd.grad((gram_matrix(features) * weights).sum(), features)
+    assert gradient.dtype == torch.bfloat16
+    np.testing.assert_allclose(gradient.float(), expected, atol=0.01 * expected.abs().max())
+
+
 def test_gram_matrix_is_float32_under_autocast():
     features = random_images(1, 3, 32, 32)
     with torch.autocast("cpu", torch.bfloat16):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from conftest import ROOT
 from torch import nn
@@ -47,14 +48,15 @@ def test_johnson_is_the_default_and_has_the_published_layers():
     assert listed == [
         (3, 32, 9, 1), (32, 64, 3, 2), (64, 128, 3, 2), *residual, (128, 64, 3, 1), (64, 32, 3, 1), (32, 3, 9, 1)
     ]  # fmt: skip
-    assert all(conv.padding_mode == "reflect" for conv in convolutions(net))
+    modes = [conv.padding_mode for conv in convolutions(net)]
+    assert modes == ["reflect"] * 13 + ["replicate"] * 2 + ["reflect"]
 
 
 def test_johnson_has_affine_instance_norm_after_all_but_the_last_convolution():
     order = [
         layer for layer in TransformerNet().modules() if isinstance(layer, (nn.Conv2d, nn.InstanceNorm2d, nn.Upsample))
     ]
-    kinds = [type(layer) for layer in order]
+    kinds = [nn.InstanceNorm2d if isinstance(layer, nn.InstanceNorm2d) else type(layer) for layer in order]
     norms = [layer for layer in order if isinstance(layer, nn.InstanceNorm2d)]
     assert len(norms) == 15 and all(norm.affine and not norm.track_running_stats for norm in norms)
     assert [kind for kind in kinds if kind is not nn.Upsample] == [nn.Conv2d, nn.InstanceNorm2d] * 15 + [nn.Conv2d]
@@ -149,10 +151,33 @@ def test_reflection_indices_are_numpy_pad(size, before, after):
     np.testing.assert_array_equal(reflection_indices(size, before, after, torch.device("cpu")), expected)
 
 
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_upsampling_is_interpolation_and_a_convolution(upsampling):
+    torch.manual_seed(0)
+    layer = UpsampleConv(3, 5, upsampling).double()
+    x = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
+    (conv,) = layer[1]
+    upsampled = F.interpolate(x, scale_factor=2, mode=upsampling)
+    expected = F.conv2d(F.pad(upsampled, (1, 1, 1, 1), mode="replicate"), conv.weight, conv.bias)
+    torch.testing.assert_close(layer(x), expected)
+    weights = torch.randn_like(expected)
+    wanted = [x, conv.weight, conv.bias]
+    got, hoped = (torch.autograd.grad((value * weights).sum(), wanted) for value in (layer(x), expected))
+    torch.testing.assert_close(got, hoped)
+
+
+def test_replication_before_is_reflection_after_nearest_upsampling():
+    """The border of the published ports, which reflect before every convolution."""
+    x = torch.randn(1, 2, 3, 4)
+    upsampled = F.interpolate(x, scale_factor=2, mode="nearest")
+    replicated, reflected = (F.pad(upsampled, (1, 1, 1, 1), mode=mode) for mode in ("replicate", "reflect"))
+    assert torch.equal(replicated, reflected)
+
+
 @torch.no_grad()
 def interior_variation(upsampling):
     torch.manual_seed(0)
-    upsampled = UpsampleConv(4, 4, upsampling, "zeros")(torch.full((1, 4, 8, 8), 0.7))[..., 2:-2, 2:-2]
+    upsampled = UpsampleConv(4, 4, upsampling)(torch.full((1, 4, 8, 8), 0.7))[..., 2:-2, 2:-2]
     return float((upsampled.amax((2, 3)) - upsampled.amin((2, 3))).max())
 
 
