@@ -68,6 +68,8 @@ def train(cfg: DictConfig) -> float:
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
     if config["channels_last"]:
         module = module.to(memory_format=torch.channels_last)
+    if config["compile"] is True or (config["compile"] == "auto" and device.type == "cuda"):
+        module.compile_training()
     content_images = instantiate(cfg.data, _convert_="all")
     trainer = instantiate(
         cfg.trainer,

@@ -22,7 +22,6 @@ each step longer by the difference between the two, measured with random weights
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import tempfile
@@ -30,13 +29,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import patch
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
@@ -44,17 +41,18 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
-from torchvision.models.vgg import cfgs, make_layers
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # train.py is no part of the package
 
+from benchmarks.ports import no_style, ports_loss, ports_transformer, random_vgg16  # noqa: E402
+from benchmarks.timing import environment, now  # noqa: E402
 from fast_style import FastStyleError  # noqa: E402
 from fast_style.callbacks import ResumePoint  # noqa: E402
 from fast_style.content import CROP_MARGIN, CentreCrops, ImageFolder  # noqa: E402
 from fast_style.hardware import pick_device, pick_precision  # noqa: E402
 from fast_style.images import find_images  # noqa: E402
-from fast_style.losses import PerceptualLoss, gram_matrix  # noqa: E402
+from fast_style.losses import PerceptualLoss  # noqa: E402
 from fast_style.optimization import optimize_pixels  # noqa: E402
 from fast_style.style_transfer import StyleTransfer  # noqa: E402
 from fast_style.stylize import stylize  # noqa: E402
@@ -112,12 +110,6 @@ class Clock(Callback):
             self.seen.append(point | {"photos": self.look(module.transformer)})
             module.transformer.train()
             self.start()
-
-
-def now() -> float:
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
-    return time.perf_counter()
 
 
 @contextmanager
@@ -194,7 +186,8 @@ class Benchmark:
     def ports(self) -> dict:
         marks = [self.args.seconds / 2**halvings for halvings in reversed(range(self.args.marks))]
         clock = Clock(marks, self.look)
-        _, config = self.train(PORTS, clock)
+        with patch("fast_style.style_transfer.TransformerNet", ports_transformer):
+            _, config = self.train(PORTS, clock)
         costs = self.loss_network_costs(config["batch_size"], config["image_size"])
         longer = costs["vgg16"]["median"] - costs["this"]["median"]
         points = [
@@ -205,9 +198,9 @@ class Benchmark:
     def loss_network_costs(self, batch_size: int, image_size: int) -> dict[str, dict]:
         """Seconds of one training step's loss and its gradient: this loss network's, and VGG-16's as ports use it."""
         photos, stylized = torch.rand(2, batch_size, 3, image_size, image_size, device=self.device)
-        features = make_layers(cfgs["D"])[:23].requires_grad_(False).to(self.device)
+        features = random_vgg16().to(self.device)
         losses = {"this": lambda: sum(self.loss(stylized, photos).values())}
-        losses["vgg16"] = partial(ports_loss, features, stylized, photos)
+        losses["vgg16"] = partial(ports_loss, features, stylized, photos, no_style(photos))
         return {name: self.seconds(loss, stylized) for name, loss in losses.items()}
 
     def seconds(self, loss: Callable[[], Tensor], stylized: Tensor) -> dict[str, float]:
@@ -247,21 +240,6 @@ class Benchmark:
         return {"points": points, "mean_total_loss_by_iteration": [round(total, 5) for total in totals]}
 
 
-def ports_loss(features: nn.Sequential, stylized: Tensor, photos: Tensor) -> Tensor:
-    """Content at relu2_2 and Gram matrices at relu1_2, 2_2, 3_3, 4_3 of VGG-16; the targets of the style are left 0."""
-    outputs = []
-    for images in (stylized, photos):
-        mean, std = (images.new_tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-        x, layers = (images - mean) / std, {}
-        for index, layer in enumerate(features):
-            x = layer(x)
-            if index in (3, 8, 15, 22):
-                layers[index] = x
-        outputs.append(layers)
-    content = F.mse_loss(outputs[0][8], outputs[1][8])
-    return content + sum(gram_matrix(maps).square().mean() for maps in outputs[0].values())
-
-
 def plain(cfg: DictConfig) -> dict:
     return OmegaConf.to_container(cfg, resolve=True)
 
@@ -278,17 +256,6 @@ def without_folders(value):
     if isinstance(value, dict):
         return {key: without_folders(item) for key, item in value.items()}
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-
-
-def environment(device: torch.device) -> dict:
-    names = ("torch", "torchvision", "pytorch-lightning")
-    cpu = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.machine()
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
-    return {
-        "hardware": f"{hardware}, CPU threads: {torch.get_num_threads()}",
-        "system": f"{platform.system()} {platform.machine()}",
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
-    }
 
 
 def means(point: dict, count: int | None = None) -> tuple[float, float, float]:

@@ -19,6 +19,8 @@ from fast_style.images import write_image
 class ProgressBar(RichProgressBar):
     """Steps, loss terms and images per second; no epochs, since there are none."""
 
+    seconds_between, shown = 0.2, 0.0
+
     def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict:
         metrics = super().get_metrics(trainer, module)
         metrics.pop("v_num", None)
@@ -32,6 +34,10 @@ class ProgressBar(RichProgressBar):
         return self.trainer.max_steps if self.trainer.max_steps > 0 else float("inf")
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args) -> None:
+        # To show the losses is to wait for the GPU, which should go on with the next step.
+        if time.monotonic() - self.shown < self.seconds_between and trainer.global_step != trainer.max_steps:
+            return
+        self.shown = time.monotonic()
         # A budget fits the number of steps as it goes.
         if self.is_enabled and self.train_progress_bar_id is not None and trainer.max_steps > 0:
             self.progress.update(self.train_progress_bar_id, total=trainer.max_steps)

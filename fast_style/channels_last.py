@@ -56,7 +56,7 @@ def fold_border(padded: Tensor, axis: int, amount: int, mode: str) -> Tensor:
 
 
 def instance_norm(images: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Tensor:
-    """F.instance_norm of (B, C, H, W) with affine parameters (C,); statistics in float32 or wider (Ulyanov et al. 2017)."""
+    """F.instance_norm of (B, C, H, W) with affine parameters (C,) (Ulyanov et al. 2017); statistics in float32."""
     if images.device.type == "cpu" and images.is_contiguous(memory_format=CHANNELS_LAST):
         return _InstanceNorm.apply(images, scale, shift, epsilon)
     return F.instance_norm(images, weight=scale, bias=shift, eps=epsilon)

@@ -36,21 +36,29 @@ class StyleTransfer(pl.LightningModule):
         self.optimizer = config["optimizer"]
         check_choice("optimizer.schedule", self.optimizer["schedule"], ("constant", "cosine"))
         self.max_steps = config["max_steps"]  # -1 until a budget sets it
+        self.training_terms = self.terms
+
+    def compile_training(self, **options) -> None:
+        """Have torch.compile make training steps faster; validation, with its other batch sizes, stays as it is."""
+        self.training_terms = torch.compile(self.terms, **options)
 
     def forward(self, content_images: Tensor) -> Tensor:
         return self.transformer(content_images)
 
+    def terms(self, content_images: Tensor) -> dict[str, Tensor]:
+        """Weighted terms of the objective on the stylised images (B, 3, H, W), scalars by name."""
+        return self.perceptual_loss(self.transformer(content_images), content_images)
+
     def training_step(self, content_images: Tensor, batch_index: int) -> Tensor:
-        return self._log_terms("train", content_images)
+        return self._log("train", self.training_terms(content_images), len(content_images))
 
     def validation_step(self, content_images: Tensor, batch_index: int) -> None:
-        self._log_terms("val", content_images)
+        self._log("val", self.terms(content_images), len(content_images))
 
-    def _log_terms(self, stage: str, content_images: Tensor) -> Tensor:
-        terms = self.perceptual_loss(self.transformer(content_images), content_images)
+    def _log(self, stage: str, terms: dict[str, Tensor], batch_size: int) -> Tensor:
         total = sum(terms.values())
         values = {f"{stage}/{name}": value.detach() for name, value in (terms | {"total_loss": total}).items()}
-        self.log_dict(values, prog_bar=stage == "train", batch_size=len(content_images), sync_dist=stage == "val")
+        self.log_dict(values, prog_bar=stage == "train", batch_size=batch_size, sync_dist=stage == "val")
         return total
 
     def configure_optimizers(self) -> dict:

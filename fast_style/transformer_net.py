@@ -64,8 +64,9 @@ class ResidualBlock(nn.Module):
         return identity + self.body(x)
 
 
-# phases[a][t][k]: how much of coarse pixel t is in neighbour k (of the three that a 3x3 convolution sees along an axis) of
-# fine pixel a. "nearest": coarse pixels p - 1, p and fine ones 2 p - 1, 2 p; "bilinear": p - 1, p, p + 1 and 2 p, 2 p + 1.
+# phases[a][t][k]: how much of coarse pixel t is in neighbour k, of the three that a 3x3 convolution sees along an axis,
+# of fine pixel a. For "nearest" these are coarse pixels p - 1, p and fine ones 2p - 1, 2p; for "bilinear" p - 1, p,
+# p + 1 and 2p, 2p + 1.
 PHASES = {
     "nearest": [[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]],
     "bilinear": [

@@ -45,6 +45,13 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:.*LeafSpec:FutureWarning")  # Lightning's own, on every fit
 
 
+def pytest_collection_modifyitems(config, items):
+    if "slow" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes more than half a minute: pytest -m slow runs it"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Photos, paintings and weights that are no part of the repository."""

@@ -1,5 +1,7 @@
 """Files in, files out: exact sizes, alpha, batches, and failures that cost only themselves."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -87,7 +89,35 @@ def test_few_images_wait_for_others_of_their_size(photo, tmp_path, monkeypatch):
     monkeypatch.setattr("fast_style.stylize.read_image", lambda *args: read.append(args) or read_image(*args))
     inverse.register_forward_pre_hook(lambda *_: waiting.append(len(read) - len(inverse.batches)))
     assert stylize_files(inverse, files, batch_size=2) == {}
-    assert len(waiting) == 20 and max(waiting) == 4 * 2
+    assert len(waiting) == 20 and max(waiting) == 4 * 2 + 2, "and one batch is read ahead"
+
+
+def test_large_images_do_not_wait_for_others_of_their_size(photo, tmp_path, monkeypatch):
+    files = {photo(tmp_path / f"{width}.png", 8, width): tmp_path / f"out{width}.png" for width in range(8, 28)}
+    monkeypatch.setattr("fast_style.stylize.WAITING_PIXELS", 8 * 30)
+    inverse, read, waiting = Inverse(), [], []
+    monkeypatch.setattr("fast_style.stylize.read_image", lambda *args: read.append(args) or read_image(*args))
+    inverse.register_forward_pre_hook(lambda *_: waiting.append(len(read) - len(inverse.batches)))
+    assert stylize_files(inverse, files, batch_size=5) == {}
+    assert len(waiting) == 20 and max(waiting) <= 4 + 5
+
+
+def test_the_next_image_is_read_meanwhile(photo, tmp_path, monkeypatch):
+    """The network waits until the next image has been read."""
+    files = {photo(tmp_path / f"{i}.png", 8, 8, seed=i): tmp_path / f"out{i}.png" for i in range(4)}
+    inverse, read = Inverse(), [threading.Event() for _ in range(6)]
+    reads = iter(read)
+
+    def reading(*args):
+        next(reads).set()
+        return read_image(*args)
+
+    def wait_for_the_next(*_):
+        assert read[min(len(inverse.batches) + 1, 3)].wait(10)
+
+    monkeypatch.setattr("fast_style.stylize.read_image", reading)
+    inverse.register_forward_pre_hook(wait_for_the_next)
+    assert stylize_files(inverse, files) == {}
 
 
 def test_alpha_goes_through_unchanged(photo, tmp_path):

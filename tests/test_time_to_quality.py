@@ -112,7 +112,14 @@ def test_too_few_photos(benchmark):
 
 def test_run(photos, tmp_path, monkeypatch, capsys):
     """All parts in small, then one part again with the others kept."""
-    ports = ["batch_size=2", "max_steps=1000", "preview_every=2", "precision=32-true", "channels_last=false"]
+    ports = [
+        "model.channels=[4,6,8]",
+        "batch_size=2",
+        "max_steps=1000",
+        "preview_every=2",
+        "precision=32-true",
+        "channels_last=false",
+    ]
     monkeypatch.setattr(time_to_quality, "PORTS", ports)
     output, picture = tmp_path / "result.json", tmp_path / "plot.png"
     arguments = [*TINY, f"--photos={photos}", "--count=3", "--size=32", "--lbfgs-photos=2", "--iterations=1,3"]

@@ -1,0 +1,174 @@
+"""How long a training step takes: ours, at equal architecture and as it is by default, beside the ports' way.
+
+    python benchmarks/train_step.py [--device cuda] [--output benchmarks/results/train_step_cpu.json]
+
+ports    eager float32, NCHW, batch 4 of 256 px, the paper's network, all of VGG-16 to relu4_3 (benchmarks/ports.py)
+equal    the same network, loss network, layers, crops and batch, as train.py runs them on this machine
+default  what `python train.py style=...` does: its own network, loss network, crops and batch
+
+VGG-16 has random weights here: the cost is the same. The sides take turns. `ratio` and `ratio_default` are the ports'
+seconds per image over ours. `share_of_peak` counts the operations that are done (torch's FlopCounterMode), against the
+product of two large matrices in the same precision. The ports' reading of the losses after each step is part of it, as
+is nobody's reading of images: how fast these come is measured apart, as is what Lightning and the data add to a step.
+On a GPU, also larger batches.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from rich.progress import track
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
+
+from benchmarks.ports import PortsTraining, random_vgg16  # noqa: E402
+from benchmarks.timing import alternate, environment, matrix_peak, now, spread  # noqa: E402
+from fast_style.content import RandomCrops, SampleImages  # noqa: E402
+from fast_style.hardware import pick_device, pick_precision  # noqa: E402
+from fast_style.style_transfer import StyleTransfer  # noqa: E402
+
+EQUAL = ["model=johnson", "loss_network=vgg16", "objective=pytorch_examples", "batch_size=4", "image_size=256"]
+BATCH_SIZES = (4, 16, 32, 64)  # on a GPU
+
+
+class Training:
+    """A training step of train.py without Lightning, on photos that lie ready."""
+
+    def __init__(self, photos: Tensor, overrides: list[str]):
+        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+            cfg = compose("train", [*overrides, "init_from=null", "run_dir=."])
+        self.config = OmegaConf.to_container(cfg, resolve=True)
+        side = self.config["image_size"]
+        self.photos = photos[: self.config["batch_size"], :, :side, :side]
+        self.device = photos.device
+        self.module = StyleTransfer(self.config).to(self.device, memory_format=torch.channels_last)
+        if self.device.type == "cuda":
+            self.module.compile_training()
+        self.optimizer = self.module.configure_optimizers()["optimizer"]
+        self.bfloat16 = pick_precision("auto", self.device) == "bf16-mixed"
+
+    def step(self) -> None:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            loss = sum(self.module.training_terms(self.photos).values())
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def parts(self) -> list[float]:
+        """Seconds of the transformer, the loss, the backward pass of both, and the optimiser."""
+        marks = [now()]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            stylized = self.module.transformer(self.photos)
+            marks.append(now())
+            loss = sum(self.module.perceptual_loss(stylized, self.photos).values())
+            marks.append(now())
+        self.optimizer.zero_grad()
+        loss.backward()
+        marks.append(now())
+        self.optimizer.step()
+        marks.append(now())
+        return [end - begin for begin, end in zip(marks, marks[1:], strict=False)]
+
+    def flops(self) -> int:
+        with FlopCounterMode(display=False) as counter:
+            self.step()
+        return counter.get_total_flops()
+
+
+def random_photos(count: int, side: int, device: torch.device) -> Tensor:
+    images = SampleImages(max(2 * count, 4), round(1.125 * side), 0.5, seed=0)
+    crops = RandomCrops(images, side, seed=0)
+    return torch.stack([crops[i] for i in track(range(count), "images")]).to(device) / 255
+
+
+def figures(training: Training, seconds: dict[str, float], peak: float) -> dict:
+    """What is published of one side of ours."""
+    images = len(training.photos)
+    flops = training.flops()
+    return {
+        "batch_size": images,
+        "image_size": training.photos.shape[-1],
+        "precision": "bf16-mixed" if training.bfloat16 else "32-true",
+        "seconds_per_step": seconds,
+        "images_per_second": round(images / seconds["median"], 2),
+        "gflop_per_image": round(flops / images / 1e9, 2),
+        "share_of_peak": round(flops / seconds["median"] / 1e9 / peak, 3),
+    }
+
+
+def measure(args: argparse.Namespace) -> dict:
+    device = pick_device(args.device)
+    torch.manual_seed(0)
+    on_gpu = device.type == "cuda"
+    photos = random_photos(max(BATCH_SIZES) if on_gpu else 4, 256, device)
+    features = random_vgg16()
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "vgg16.pth"
+        torch.save({f"features.{key}": value for key, value in features.state_dict().items()}, weights)
+        equal_options = [*EQUAL, f"loss_network.weights={weights}"]
+        equal, default = Training(photos, equal_options), Training(photos, [])
+        batches = {b: Training(photos, [*equal_options, f"batch_size={b}"]) for b in BATCH_SIZES[1:] if on_gpu}
+    ports = PortsTraining(photos[:4].contiguous(), features.to(device))
+    sides = {"ports": ports.step, "equal": equal.step, "default": default.step}
+    seconds = alternate(sides | {f"equal {b}": training.step for b, training in batches.items()}, args.repeats)
+
+    bfloat16 = torch.bfloat16 if equal.bfloat16 else torch.float32
+    peaks = {str(dtype).removeprefix("torch."): matrix_peak(device, dtype) for dtype in {torch.float32, bfloat16}}
+    peak = peaks[str(bfloat16).removeprefix("torch.")]
+    result = environment(device) | {"matrix_peak_gflops": peaks, "repeats": args.repeats}
+    with FlopCounterMode(display=False) as counter:
+        ports.step()
+    result["ports"] = {
+        "batch_size": 4,
+        "image_size": 256,
+        "seconds_per_step": seconds["ports"],
+        "images_per_second": round(4 / seconds["ports"]["median"], 2),
+        "gflop_per_image": round(counter.get_total_flops() / 4 / 1e9, 2),
+        "share_of_peak": round(counter.get_total_flops() / seconds["ports"]["median"] / 1e9 / peaks["float32"], 3),
+    }
+    result["equal"] = figures(equal, seconds["equal"], peak)
+    result["equal_batches"] = [figures(training, seconds[f"equal {b}"], peak) for b, training in batches.items()]
+    result["default"] = figures(default, seconds["default"], peak) | {"parts": parts(default, args.repeats)}
+    if on_gpu:
+        result["peak_memory_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
+    best = max([result["equal"], *result["equal_batches"]], key=lambda side: side["images_per_second"])
+    rates = {name: result[name]["images_per_second"] for name in sides} | {"best": best["images_per_second"]}
+    result["ratio"] = round(rates["best"] / rates["ports"], 2)
+    result["ratio_default"] = round(rates["default"] / rates["ports"], 2)
+    return result
+
+
+def parts(training: Training, repeats: int) -> dict[str, float]:
+    """Median seconds of the parts of a step."""
+    names = ("transformer", "loss", "backward", "optimizer")
+    rows = [training.parts() for _ in track(range(2 * repeats), "parts of a step")]
+    return {name: spread(list(column))["median"] for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--repeats", type=int, default=7, help="of every side")
+    parser.add_argument("--output", type=Path, help="a JSON file to write as well")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> None:
+    args = parse(argv)
+    result = measure(args)
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,56 @@
+"""The ports' network and loss are those of the paper as ours are, and the benchmarks of speed run."""
+
+import json
+
+import pytest
+import torch
+from conftest import run_command
+from omegaconf import OmegaConf
+
+from benchmarks.ports import LAYERS, copy_parameters, ports_gram, ports_loss, ports_transformer, random_vgg16
+from fast_style.loss_network import load_loss_network
+from fast_style.losses import PerceptualLoss
+from fast_style.transformer_net import TransformerNet
+
+
+def test_ports_network_is_the_one_of_our_config(compose_config):
+    """Equal architecture: the same parameters make the same picture."""
+    torch.manual_seed(0)
+    net, theirs = (
+        TransformerNet(**OmegaConf.to_container(compose_config("train", "model=johnson").model)),
+        ports_transformer(),
+    )
+    copy_parameters(net, theirs)
+    images = torch.rand(2, 3, 24, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(net(images), theirs(images), rtol=1e-4, atol=1e-4)
+
+
+def test_ports_loss_is_that_of_our_config(compose_config, tmp_path):
+    torch.manual_seed(0)
+    features = random_vgg16()
+    torch.save({f"features.{key}": value for key, value in features.state_dict().items()}, tmp_path / "vgg.pth")
+    objective = OmegaConf.to_container(compose_config("train", "objective=pytorch_examples").objective)
+    network = load_loss_network("vgg16", list(LAYERS), str(tmp_path / "vgg.pth"))
+    style_image, stylized, photos = torch.rand(3, 1, 3, 32, 32)
+    ours = PerceptualLoss(network, style_image, **objective | {"tv_weight": 0})
+    grams = {name: ports_gram(maps) for name, maps in network(style_image).items()}
+    expected = ports_loss(features, stylized, photos, grams)
+    torch.testing.assert_close(sum(ours(stylized, photos).values()), expected, rtol=1e-3, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train_step.py", "--repeats=1"),
+        ("stylize.py", "--repeats=1", "--sizes", "256", "512", "--batch-sizes=1", "--files=2"),
+    ],
+)
+def test_benchmark_ends_with_a_line_of_json(command, tmp_path):
+    script, *arguments = command
+    finished = run_command(f"benchmarks/{script}", *arguments, "--device=cpu", f"--output={tmp_path / 'out.json'}")
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(finished.stdout.splitlines()[-1])
+    assert result == json.loads((tmp_path / "out.json").read_text())
+    assert result["ratio"] > 0 and result["versions"]["torch"]
