@@ -8,22 +8,24 @@ default  what `python train.py style=...` does: its own network, loss network, c
 
 VGG-16 has random weights here: the cost is the same. The sides take turns. `ratio` and `ratio_default` are the ports'
 seconds per image over ours. `share_of_peak` counts the operations that are done (torch's FlopCounterMode), against the
-product of two large matrices in the same precision. The ports' reading of the losses after each step is part of it, as
-is nobody's reading of images: how fast these come is measured apart, as is what Lightning and the data add to a step.
-On a GPU, also larger batches.
+product of two large matrices in the same precision. The photos lie ready; `lightning` is the default step inside of
+pl.Trainer, and with --photos `loader` says how many crops a second one process reads. On a GPU, also larger batches.
 """
 
 import argparse
 import json
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
+import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.progress import track
 from torch import Tensor
+from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,8 +33,9 @@ sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
 from benchmarks.ports import PortsTraining, random_vgg16  # noqa: E402
 from benchmarks.timing import alternate, environment, matrix_peak, now, spread  # noqa: E402
-from fast_style.content import RandomCrops, SampleImages  # noqa: E402
+from fast_style.content import CROP_MARGIN, ImageFolder, RandomCrops, SampleImages  # noqa: E402
 from fast_style.hardware import pick_device, pick_precision  # noqa: E402
+from fast_style.images import find_images  # noqa: E402
 from fast_style.style_transfer import StyleTransfer  # noqa: E402
 
 EQUAL = ["model=johnson", "loss_network=vgg16", "objective=pytorch_examples", "batch_size=4", "image_size=256"]
@@ -75,12 +78,50 @@ class Training:
         marks.append(now())
         self.optimizer.step()
         marks.append(now())
-        return [end - begin for begin, end in zip(marks, marks[1:], strict=False)]
+        return [end - begin for begin, end in pairwise(marks)]
 
     def flops(self) -> int:
         with FlopCounterMode(display=False) as counter:
             self.step()
         return counter.get_total_flops()
+
+
+class StepTimes(pl.Callback):
+    """When each training step ended."""
+
+    def __init__(self):
+        self.ends = []
+
+    def on_train_batch_end(self, *_) -> None:
+        self.ends.append(now())
+
+
+def lightning(training: Training, steps: int) -> dict[str, float]:
+    """Seconds of a step inside of Lightning, on the same photos."""
+    times = StepTimes()
+    precision = "bf16-mixed" if training.bfloat16 else "32-true"
+    options = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    trainer = pl.Trainer(
+        max_steps=steps + 3,
+        precision=precision,
+        accelerator=training.device.type,
+        devices=1,
+        callbacks=[times],
+        **options,
+    )
+    trainer.fit(training.module, DataLoader([*training.photos] * (steps + 3), batch_size=len(training.photos)))
+    return spread([end - begin for begin, end in pairwise(times.ends[2:])])
+
+
+def loader(folder: Path, image_size: int, count: int = 64) -> float:
+    """Training crops a second that one process reads from a folder of photos."""
+    with tempfile.TemporaryDirectory() as scratch:
+        images = ImageFolder(find_images(folder), round(CROP_MARGIN * image_size), Path(scratch) / "unreadable.txt")
+        crops = RandomCrops(images, image_size, seed=0)
+        begun = now()
+        for index in track(range(count), "reading photos"):
+            crops[index]
+        return round(count / (now() - begun), 1)
 
 
 def random_photos(count: int, side: int, device: torch.device) -> Tensor:
@@ -136,7 +177,12 @@ def measure(args: argparse.Namespace) -> dict:
     }
     result["equal"] = figures(equal, seconds["equal"], peak)
     result["equal_batches"] = [figures(training, seconds[f"equal {b}"], peak) for b, training in batches.items()]
-    result["default"] = figures(default, seconds["default"], peak) | {"parts": parts(default, args.repeats)}
+    result["default"] = figures(default, seconds["default"], peak) | {
+        "parts": parts(default, args.repeats),
+        "lightning": lightning(default, 3 * args.repeats),
+    }
+    if args.photos:
+        result["loader"] = {"crops_per_second": loader(args.photos, 256), "image_size": 256}
     if on_gpu:
         result["peak_memory_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
     best = max([result["equal"], *result["equal_batches"]], key=lambda side: side["images_per_second"])
@@ -157,6 +203,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--repeats", type=int, default=7, help="of every side")
+    parser.add_argument("--photos", type=Path, help="a folder of photos, to measure how fast they are read")
     parser.add_argument("--output", type=Path, help="a JSON file to write as well")
     return parser.parse_args(argv)
 
