@@ -1,5 +1,6 @@
 """Loss networks: frozen VGG-like feature extractors whose layers are asked for by name."""
 
+import copy
 import re
 from collections.abc import Collection, Sequence
 from importlib.resources import files
@@ -37,7 +38,8 @@ class LossNetwork(nn.Module):
     """A stack of 3x3 convolutions and 2x2 pools that returns the activations of named layers.
 
     `weights` maps "input.*" (a 1x1 convolution that normalises RGB in [0, 1]), "conv1_1.*", "conv1_2.*", ... and
-    optionally "head1_1.*" (a 1x1 convolution that reads out relu1_1) to tensors; a pool stands between blocks.
+    optionally "head1_1.*" (a 1x1 convolution that reads out relu1_1) to tensors; a pool stands between blocks: pool1
+    follows the last convolution of block 1. With heads, only the layers that have one can be asked for.
     `heads` says what the read-outs are: "linear", "relu" or "none" (the bare activations are returned).
     They are non-persistent buffers: frozen, moved with the module, and never part of a checkpoint.
     """
@@ -52,7 +54,7 @@ class LossNetwork(nn.Module):
     ):
         super().__init__()
         convolutions = sorted(name[4:-7] for name in weights if re.fullmatch(r"conv\d_\d\.weight", name))
-        known = [f"relu{layer}" for layer in convolutions]
+        known = _in_order(convolutions)
         has_heads = heads != "none" and any(name.startswith("head") for name in weights)
         if has_heads:
             known = [name for name in known if f"head{name[4:]}.weight" in weights]
@@ -60,7 +62,9 @@ class LossNetwork(nn.Module):
             unknown = ", ".join(sorted(set(layers) - set(known))) or "named"
             raise LossNetworkError(f"no layer {unknown}; this loss network has {', '.join(known)}")
         self.layers = frozenset(layers)
-        self.convolutions = [layer for layer in convolutions if layer <= max(self.layers)[4:]]
+        stages = _in_order(convolutions)
+        self.stages = stages[: 1 + max(map(stages.index, self.layers))]
+        self.convolutions = [stage[4:] for stage in self.stages if stage.startswith("relu")]
         self.padding = padding
         self.pool = {"max": F.max_pool2d, "avg": F.avg_pool2d}[pooling]
         self.heads = heads if has_heads else "none"
@@ -81,14 +85,13 @@ class LossNetwork(nn.Module):
         layers = self.layers if layers is None else layers
         features = {}
         x = self._convolve(images.contiguous(memory_format=torch.channels_last), "input")
-        for previous, layer in zip([self.convolutions[0], *self.convolutions], self.convolutions, strict=False):
-            if layer > max(layers)[4:]:
-                break
-            if layer[0] != previous[0] and min(x.shape[-2:]) > 1:
-                x = self.pool(x, 2)
-            x = F.relu(self._convolve(self._pad(x), f"conv{layer}"), inplace=True)
-            if f"relu{layer}" in layers:
-                features[f"relu{layer}"] = self._read_out(x, layer)
+        for stage in self.stages[: 1 + max(map(self.stages.index, layers))]:
+            if stage.startswith("pool"):
+                x = self.pool(x, 2) if min(x.shape[-2:]) > 1 else x
+            else:
+                x = F.relu(self._convolve(self._pad(x), f"conv{stage[4:]}"), inplace=True)
+            if stage in layers:
+                features[stage] = self._read_out(x, stage[4:])
         return features
 
     def _pad(self, x: Tensor) -> Tensor:
@@ -105,6 +108,52 @@ class LossNetwork(nn.Module):
             return x
         x = self._convolve(x, f"head{layer}")
         return F.relu(x) if self.heads == "relu" else x
+
+
+def _in_order(convolutions: Sequence[str]) -> list[str]:
+    """["1_1", "1_2", "2_1"] -> ["relu1_1", "relu1_2", "pool1", "relu2_1"]."""
+    stages = []
+    for previous, layer in zip([convolutions[0], *convolutions], convolutions, strict=False):
+        stages += [f"pool{previous[0]}"] * (layer[0] != previous[0]) + [f"relu{layer}"]
+    return stages
+
+
+@torch.no_grad()
+def with_mean_activation_one(network: LossNetwork, photos: Sequence[Tensor]) -> LossNetwork:
+    """The same network with every filter scaled so that its mean activation over photos (1, 3, H, W) is one.
+
+    Gatys et al. 2015, section 2. Scaling a filter's weights by s > 0 scales its activation by s, and rectification,
+    pooling and padding hand the factor on; divided out of the next convolution's weights it changes nothing else. So
+    this is exact, and costs nothing later. For networks without heads. Departure: a filter below half of its layer's
+    mean counts as if it were at that half. On few photos some hardly fire; raised to one they would drown the others
+    wherever they do.
+    """
+    network = copy.deepcopy(network)
+    relus = [f"relu{layer}" for layer in network.convolutions]
+    features = [network(photo, relus) for photo in photos]
+    before = torch.ones_like(network.input_bias)
+    for layer, relu in zip(network.convolutions, relus, strict=True):
+        mean = torch.stack([maps[relu].mean((0, 2, 3)) for maps in features]).mean(0)
+        mean = mean.clamp_min(max(0.5 * mean.mean().item(), torch.finfo(mean.dtype).tiny))
+        getattr(network, f"conv{layer}_weight").mul_(before[:, None, None]).div_(mean[:, None, None, None])
+        getattr(network, f"conv{layer}_bias").div_(mean)
+        before = mean
+    return network
+
+
+def with_random_weights(network: LossNetwork, seed: int) -> LossNetwork:
+    """The same architecture with random filters: what synthesis looks like that knows nothing of natural images.
+
+    Gaussian with variance 2 / fan-in and no bias (He et al. 2015), so that activations keep their scale.
+    """
+    network = copy.deepcopy(network)
+    generator = torch.Generator().manual_seed(seed)
+    for layer in network.convolutions:
+        weight = getattr(network, f"conv{layer}_weight")
+        random = torch.randn(weight.shape, generator=generator) * (2 / weight[0].numel()) ** 0.5
+        weight.copy_(random)
+        getattr(network, f"conv{layer}_bias").zero_()
+    return network
 
 
 def load_loss_network(

@@ -5,23 +5,31 @@ for iteration, terms, image in optimize_pixels(objective, start=photo, iteration
     ...
 """
 
+import math
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
+
+from fast_style import FastStyleError
+from fast_style.images import write_image
+
+Objective = Callable[[Tensor], dict[str, Tensor]]  # image -> weighted terms by name, scalars
+States = Iterator[tuple[int, dict[str, float], Tensor]]
 
 HISTORY = 100  # steps that L-BFGS remembers; two images of memory each
 FIRST_STEP = 1e-3  # mean change of a pixel value
 HALVINGS = 10  # of a step, before the memory is dropped
 
 
-def optimize_pixels(
-    objective: Callable[[Tensor], dict[str, Tensor]], start: Tensor, iterations: int
-) -> Iterator[tuple[int, dict[str, float], Tensor]]:
+def optimize_pixels(objective: Objective, start: Tensor, iterations: int) -> States:
     """Minimise the sum of an objective's terms over the images in [0, 1] with L-BFGS; one yield per iteration.
 
-    objective    image -> weighted terms by name, scalars
     start        (1, 3, H, W) RGB in [0, 1]: the content photo, noise, any image; not changed
     iterations   of L-BFGS: one evaluation of the objective and its gradient each, and rarely more
 
@@ -55,7 +63,82 @@ def optimize_pixels(
         yield iteration, terms, image
 
 
-def evaluate(objective: Callable[[Tensor], dict[str, Tensor]], image: Tensor) -> tuple[dict[str, float], Tensor]:
+def optimize_pixels_with_adam(objective: Objective, start: Tensor, iterations: int, lr: float) -> States:
+    """The same with Adam (Kingma & Ba 2015): `lr` is about how far a pixel moves at first. The total may grow.
+
+    Less memory than L-BFGS, four images instead of up to 200, for more iterations.
+    """
+    pixels = start.detach().float().clamp(0, 1)
+    optimizer = torch.optim.Adam([pixels], lr=lr)
+    for iteration in range(iterations + 1):
+        terms, pixels.grad = evaluate(objective, pixels)
+        yield iteration, terms, pixels.clone()
+        optimizer.step()
+        pixels.clamp_(0, 1)
+
+
+def coarse_to_fine(
+    stage: Callable[[float], tuple[Objective, Tensor]],
+    scales: Sequence[float],
+    iterations: Sequence[int],
+    optimize: Callable[[Objective, Tensor, int], States],
+) -> States:
+    """Optimise a small image first, enlarge it, and go on (Gatys et al. 2017, section 6).
+
+    stage        scale -> the objective and a start, (1, 3, H, W) at that scale; later stages take only its size
+    iterations   at each of `scales`
+    """
+    image, done = None, 0
+    for scale, count in zip(scales, iterations, strict=True):
+        objective, start = stage(scale)
+        if image is not None:
+            start = F.interpolate(image, start.shape[-2:], mode="bicubic")
+        for iteration, terms, image in optimize(objective, start, count):
+            yield done + iteration, terms, image
+        done += count
+
+
+def halvings(size: int, coarsest_size: int) -> list[float]:
+    """Scales from the first at which `size` is at most `coarsest_size` up to 1: (512, 200) -> [0.25, 0.5, 1]."""
+    levels = max(0, math.ceil(math.log2(size / coarsest_size)))
+    return [0.5**level for level in range(levels, -1, -1)]
+
+
+def split(iterations: int, levels: int) -> list[int]:
+    """Iterations from the coarsest level to the finest: half as many at each, which is four times as dear."""
+    return [max(1, iterations >> level) for level in range(levels)]
+
+
+def follow(states: Iterable, total: int, preview: Path, preview_every: float) -> tuple[Tensor, bool]:
+    """Run an optimisation with a progress bar; the best image at the last size, and whether it came to its end.
+
+    Ctrl-C ends it early. The best image so far is written to `preview` every `preview_every` seconds.
+    Raises FastStyleError if the loss is never a finite number.
+    """
+    best, least, written = None, math.inf, time.monotonic()
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns) as progress:
+        bar = progress.add_task("", total=total)
+        try:
+            for iteration, terms, image in states:
+                loss = sum(terms.values())
+                if math.isfinite(loss) and (best is None or image.shape != best.shape or loss < least):
+                    best, least = image, loss
+                shown = " ".join(f"{name} {value:.3g}" for name, value in terms.items())
+                progress.update(bar, completed=iteration, description=f"{tuple(image.shape[-2:])} {shown}")
+                if best is not None and time.monotonic() - written > preview_every:
+                    write_image(preview, best[0])
+                    written = time.monotonic()
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            return best, False
+    if best is None:
+        raise FastStyleError("the loss is not a finite number from the first step on: use smaller weights")
+    return best, True
+
+
+def evaluate(objective: Objective, image: Tensor) -> tuple[dict[str, float], Tensor]:
     """The terms of an image, and the gradient of their sum."""
     with torch.enable_grad():
         pixels = image.clone().requires_grad_()

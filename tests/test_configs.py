@@ -9,9 +9,13 @@ from conftest import ROOT
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+import optimize
+from fast_style import quilting
+from fast_style.inversion import InversionLoss
 from fast_style.loss_network import LOSS_NETWORKS, load_loss_network
 from fast_style.losses import PerceptualLoss
 from fast_style.styles import find_style_image
+from fast_style.texture import TextureLoss
 from fast_style.transformer_net import TransformerNet
 
 CONFIGS = ROOT / "configs"
@@ -51,8 +55,8 @@ def resolved(compose_config, tmp_path):
 def test_every_file_is_covered():
     groups = {path.parent.name for path in GROUPS}
     assert groups == {"style", "data", "model", "loss_network", "objective", "trainer", "logger"}
-    assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "infer.yaml"}
-    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + 2
+    assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "infer.yaml", "optimize.yaml"}
+    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + 3
     assert all(len(files_of(group)) > 1 for group in groups), "a group exists only where there is a choice"
 
 
@@ -92,6 +96,30 @@ def test_infer_composes(compose_config):
 
 def test_nothing_is_missing_by_default(compose_config):
     assert not OmegaConf.missing_keys(compose_config("train", "run_dir=."))
+    assert not OmegaConf.missing_keys(compose_config("optimize"))
+
+
+@pytest.mark.parametrize(
+    "path", [path for group in ("style", "loss_network", "objective") for path in files_of(group)], ids=relative
+)
+def test_optimize_takes_the_groups_of_the_main_job(compose_config, path):
+    """Whole, but for what its own file says: the size of the style picture and the pooling."""
+    group = path.parent.name
+    here, there = (
+        OmegaConf.to_container(compose_config(job, f"{group}={path.stem}")[group]) for job in ("optimize", "train")
+    )
+    assert here.keys() == there.keys()
+    different = {key for key in here if here[key] != there[key]}
+    assert different == {"style": {"style_size"}, "loss_network": {"pooling"}, "objective": set()}[group]
+
+
+def test_the_sections_of_optimize_are_arguments(compose_config):
+    cfg = compose_config("optimize", return_hydra_config=True)
+    assert cfg.hydra.output_subdir is None and cfg.hydra.run.dir == ".", "optimize.py leaves nothing of Hydra's behind"
+    assert set(cfg.quilting) == arguments(quilting.transfer) - {"texture", "content", "seed"}
+    assert set(cfg.inversion) == arguments(InversionLoss) - {"loss_network", "photo"}
+    assert {"layer_weights", "statistic", "error"} == set(cfg.texture) & arguments(TextureLoss)
+    assert set(optimize.TASKS) <= set(cfg), "every task has a section"
 
 
 @pytest.mark.parametrize("path", files_of("model"), ids=relative)

@@ -12,7 +12,13 @@ from safetensors.torch import load_file
 
 from fast_style import FastStyleError, loss_network
 from fast_style.images import read_image, resize_short_side
-from fast_style.loss_network import LOSS_NETWORKS, LossNetworkError, load_loss_network
+from fast_style.loss_network import (
+    LOSS_NETWORKS,
+    LossNetworkError,
+    load_loss_network,
+    with_mean_activation_one,
+    with_random_weights,
+)
 from fast_style.losses import gram_matrix, relative_error
 
 # Positions in torchvision's vgg16().features and vgg19().features.
@@ -61,6 +67,83 @@ def test_average_pooling(vgg):
     torch.testing.assert_close(features, sequential[5:7](expected), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@torch.no_grad()
+def test_pools_are_layers(vgg, pooling):
+    sequential, path = vgg("tiny_vgg16")
+    images = random_images(1, 3, 20, 28)
+    features = load_loss_network("vgg16", ["pool1", "relu2_2", "pool2"], path, pooling=pooling)(images)
+    pool = {"max": F.max_pool2d, "avg": F.avg_pool2d}[pooling]
+    expected = pool(sequential[:4]((images - IMAGENET_MEAN) / IMAGENET_STD), 2)
+    torch.testing.assert_close(features["pool1"], expected, rtol=1e-4, atol=1e-4)
+    expected = pool(sequential[5:9](expected), 2)
+    torch.testing.assert_close(features["pool2"], expected, rtol=1e-4, atol=1e-4)
+    assert set(features) == {"pool1", "relu2_2", "pool2"}
+
+
+def test_nothing_behind_a_pool_is_held(vgg):
+    network = load_loss_network("vgg16", ["pool2"], vgg("tiny_vgg16")[1])
+    assert network.convolutions == ["1_1", "1_2", "2_1", "2_2"]
+
+
+def test_pools_have_no_heads():
+    with pytest.raises(LossNetworkError, match="no layer pool1"):
+        load_loss_network("distilled", ["relu1_1", "pool1"])
+    assert load_loss_network("distilled", ["relu1_1", "pool1"], heads=False).layers == {"relu1_1", "pool1"}
+
+
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@torch.no_grad()
+def test_mean_activation_one(vgg, pooling):
+    """Gatys et al. 2015, section 2: as dividing every activation by its mean, and without a trace in the rest."""
+    layers = ["relu1_1", "pool1", "relu2_2", "pool2", "relu3_1"]
+    network = load_loss_network("vgg16", layers, vgg("tiny_vgg16")[1], pooling=pooling)
+    photos = [random_images(1, 3, 24, 24, seed=1), random_images(1, 3, 16, 32, seed=2)]
+    before = network(photos[0])
+    rescaled = with_mean_activation_one(network, photos)
+    for layer in ("relu1_1", "relu2_2", "relu3_1"):
+        means = torch.stack([network(photo)[layer].mean((0, 2, 3)) for photo in photos]).mean(0)
+        fires = means > 0.5 * means.mean()
+        assert fires.sum() > 1
+        mean_now = torch.stack([rescaled(photo)[layer].mean((0, 2, 3)) for photo in photos]).mean(0)
+        torch.testing.assert_close(mean_now[fires], torch.ones_like(mean_now[fires]), rtol=1e-4, atol=1e-4)
+        image = random_images(1, 3, 20, 20, seed=3)
+        expected = network(image)[layer][:, fires] / means[fires][:, None, None]
+        torch.testing.assert_close(rescaled(image)[layer][:, fires], expected, rtol=1e-3, atol=1e-4)
+    assert all(torch.equal(network(photos[0])[layer], maps) for layer, maps in before.items()), "it is left alone"
+
+
+@torch.no_grad()
+def test_filters_that_hardly_fire_are_not_raised_to_one(vgg):
+    """The floor is half of the layer's mean; what is behind them sees the same."""
+    network = load_loss_network("vgg16", ["relu1_1", "relu1_2"], vgg("tiny_vgg16")[1])
+    photo = random_images(1, 3, 16, 16)
+    network.conv1_1_bias[0] = -1e3
+    network.conv1_1_weight[1] *= 1e-4
+    network.conv1_1_bias[1] *= 1e-4
+    before, after = network(photo), with_mean_activation_one(network, [photo])(photo)
+    means = before["relu1_1"].mean((0, 2, 3))
+    expected = before["relu1_1"][:, :2] / (0.5 * means.mean())
+    torch.testing.assert_close(after["relu1_1"][:, :2], expected, rtol=1e-3, atol=1e-6)
+    expected = (means / means.clamp_min(0.5 * means.mean()))[2:]
+    torch.testing.assert_close(after["relu1_1"][:, 2:].mean((0, 2, 3)), expected, rtol=1e-4, atol=1e-4)
+    ratio = after["relu1_2"] / before["relu1_2"].clamp_min(1e-9)
+    assert all(channel[channel > 1e-6].std() < 1e-3 * channel.max() for channel in ratio[0] if channel.any())
+
+
+@torch.no_grad()
+def test_random_weights(vgg):
+    network = load_loss_network("vgg16", ["relu1_1", "relu3_3"], vgg("vgg16")[1])
+    random, again, other = (with_random_weights(network, seed) for seed in (0, 0, 1))
+    images = random_images(1, 3, 32, 32)
+    assert torch.equal(random(images)["relu3_3"], again(images)["relu3_3"])
+    assert not torch.equal(random(images)["relu3_3"], other(images)["relu3_3"])
+    assert random.conv2_1_weight.shape == network.conv2_1_weight.shape
+    assert random.conv2_1_weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.01)
+    first, third = (random(images)[layer].square().mean() for layer in ("relu1_1", "relu3_3"))
+    assert 0.1 < third / first < 10, "activations keep their scale"
+
+
 def test_cut_off_at_the_deepest_layer(vgg):
     network = load_loss_network("vgg16", ["relu1_2", "relu3_1"], vgg("tiny_vgg16")[1])
     held = {name.rsplit("_", 1)[0] for name, _ in network.named_buffers()}
@@ -81,7 +164,7 @@ def test_layers_argument_stops_early(vgg, monkeypatch):
 
 
 def test_unknown_layer_lists_the_known_ones(vgg):
-    with pytest.raises(LossNetworkError, match="relu3_4.*relu1_1, relu1_2, .*relu3_3, relu4_1.*relu5_3"):
+    with pytest.raises(LossNetworkError, match="relu3_4.*relu1_1, relu1_2, pool1, .*relu3_3, pool3, relu4_1.*relu5_3"):
         load_loss_network("vgg16", ["relu1_1", "relu3_4"], vgg("tiny_vgg16")[1])
     with pytest.raises(LossNetworkError, match="relu1_2.*relu1_1, relu2_1, relu3_1, relu4_1, relu5_1$"):
         load_loss_network("distilled", ["relu1_2"])  # has no head there

@@ -1,15 +1,26 @@
 """Optimising pixels, against minima known in closed form, gradient descent, and SciPy's L-BFGS-B."""
 
+import math
 from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.optimize import fmin_l_bfgs_b
 
+from fast_style import FastStyleError
+from fast_style.images import read_image
 from fast_style.loss_network import load_loss_network
 from fast_style.losses import PerceptualLoss
-from fast_style.optimization import optimize_pixels
+from fast_style.optimization import (
+    coarse_to_fine,
+    follow,
+    halvings,
+    optimize_pixels,
+    optimize_pixels_with_adam,
+    split,
+)
 from fast_style.styles import find_style_image, read_style_image
 
 
@@ -122,3 +133,123 @@ def test_as_good_as_scipy(perceptual_loss, photo):
     )
     total, _ = last(optimize_pixels(objective, photo, evaluations))
     assert total < 1.1 * reference
+
+
+# --- Adam
+
+
+def test_adam_decreases_the_objective(perceptual_loss, photo):
+    objective, before = partial(perceptual_loss, content_images=photo), photo.clone()
+    states = list(optimize_pixels_with_adam(objective, photo, 60, lr=0.02))
+    totals = [sum(terms.values()) for _, terms, _ in states]
+    assert [iteration for iteration, _, _ in states] == list(range(61))
+    assert totals[60] < 0.7 * totals[0] and torch.equal(photo, before)
+    for _, terms, image in (states[0], states[30], states[60]):  # each keeps its own image
+        assert 0 <= image.min() and image.max() <= 1
+        with torch.no_grad():
+            assert terms == pytest.approx({name: value.item() for name, value in objective(image).items()}, rel=1e-3)
+
+
+def test_adam_is_torchs(photo):
+    """Where no bound is met, as torch.optim.Adam by hand."""
+    target = photo + 0.1 * torch.sin(torch.arange(photo.numel()).view_as(photo))
+    start = torch.full_like(photo, 0.5)
+    pixels = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([pixels], lr=0.005)
+    for _ in range(5):
+        optimizer.zero_grad()
+        sum(quadratic(pixels, target, 1).values()).backward()
+        optimizer.step()
+    _, image = last(optimize_pixels_with_adam(partial(quadratic, target=target, weights=1), start, 5, lr=0.005))
+    torch.testing.assert_close(image, pixels.detach())
+
+
+# --- coarse to fine
+
+
+def test_halvings_and_iterations():
+    assert halvings(512, 256) == [0.5, 1] and halvings(2048, 256) == [0.125, 0.25, 0.5, 1]
+    assert halvings(256, 256) == halvings(100, 256) == [1]
+    assert halvings(257, 256) == [0.5, 1]
+    assert split(200, 4) == [200, 100, 50, 25] and split(1, 3) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("optimize", [optimize_pixels, partial(optimize_pixels_with_adam, lr=0.05)])
+def test_coarse_to_fine(optimize):
+    """Each stage starts where the one before ended, enlarged, and the count goes on."""
+    target, starts = random_image(32, 48), []
+
+    def stage(scale):
+        size = (round(32 * scale), round(48 * scale))
+        wanted = F.interpolate(target, size, mode="area")
+
+        def objective(image):
+            starts.append(image.detach().clone()) if not starts or starts[-1].shape != image.shape else None
+            return {"only": (image - wanted).square().mean()}
+
+        return objective, torch.zeros(1, 3, *size)
+
+    states = list(coarse_to_fine(stage, [0.25, 0.5, 1], [8, 4, 2], optimize))
+    assert [iteration for iteration, _, _ in states] == [*range(9), *range(8, 13), *range(12, 15)]
+    assert [tuple(image.shape[-2:]) for _, _, image in states] == [(8, 12)] * 9 + [(16, 24)] * 5 + [(32, 48)] * 3
+    assert torch.equal(starts[0], torch.zeros(1, 3, 8, 12))
+    for start, (_, _, before) in zip(starts[1:], (states[8], states[13]), strict=True):
+        expected = F.interpolate(before, start.shape[-2:], mode="bicubic").clamp(0, 1)
+        torch.testing.assert_close(start, expected)
+
+
+# --- following
+
+
+def state(iteration, loss, value, size=4):
+    return iteration, {"only": loss}, torch.full((1, 3, size, size), value)
+
+
+def test_the_best_image_is_kept(tmp_path):
+    states = [state(0, 3.0, 0.1), state(1, 1.0, 0.2), state(2, 2.0, 0.3), state(3, math.nan, 0.4)]
+    image, finished = follow(iter(states), 3, tmp_path / "preview.png", preview_every=100)
+    assert finished and torch.equal(image, states[1][2])
+    assert not (tmp_path / "preview.png").exists()
+
+
+def test_the_best_image_of_the_last_size_is_kept(tmp_path):
+    states = [state(0, 1.0, 0.1), state(1, 9.0, 0.2, size=8), state(2, 8.0, 0.3, size=8)]
+    image, _ = follow(iter(states), 2, tmp_path / "preview.png", preview_every=100)
+    assert torch.equal(image, states[2][2])
+
+
+def test_ctrl_c_keeps_the_best(tmp_path):
+    def interrupted():
+        yield state(0, 3.0, 0.1)
+        yield state(1, 1.0, 0.2)
+        yield state(2, 2.0, 0.3)
+        raise KeyboardInterrupt
+
+    image, finished = follow(interrupted(), 100, tmp_path / "preview.png", preview_every=100)
+    assert not finished and torch.equal(image, state(1, 1.0, 0.2)[2])
+
+
+def test_ctrl_c_before_the_first_image(tmp_path):
+    def interrupted():
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        follow(interrupted(), 100, tmp_path / "preview.png", preview_every=100)
+
+
+def test_a_preview_shows_the_best(tmp_path):
+    path = tmp_path / "preview.png"
+
+    def watched():
+        for iteration, (loss, value, shown) in enumerate([(2.0, 0.2, 0.2), (3.0, 0.6, 0.2), (1.0, 0.4, 0.4)]):
+            yield state(iteration, loss, value)
+            torch.testing.assert_close(read_image(path)[0], torch.full((3, 4, 4), shown))
+
+    follow(watched(), 2, path, preview_every=0)
+    assert path.exists()
+
+
+def test_a_loss_that_is_no_number(tmp_path):
+    with pytest.raises(FastStyleError, match="not a finite number"):
+        follow(iter([state(0, math.nan, 0.5), state(1, math.inf, 0.5)]), 1, tmp_path / "preview.png", 100)

@@ -1,0 +1,189 @@
+"""The slow ways, each with a picture at the end: python optimize.py task=style_transfer content=photo.jpg"""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import hydra
+import numpy as np
+import skimage
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from fast_style import FastStyleError, check_choice, quilting
+from fast_style.hardware import pick_device
+from fast_style.images import WRITABLE_SUFFIXES, read_image, resize_short_side, write_image
+from fast_style.inversion import InversionLoss
+from fast_style.loss_network import load_loss_network, with_mean_activation_one, with_random_weights
+from fast_style.losses import PerceptualLoss, rescale
+from fast_style.optimization import coarse_to_fine, follow, halvings, optimize_pixels, optimize_pixels_with_adam, split
+from fast_style.styles import find_style_image, read_style_image
+from fast_style.texture import TextureLoss, count_parameters, principal_axes
+
+# What activations and principal axes are measured on; scikit-image carries them.
+SAMPLE_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
+
+
+def check(config: dict) -> None:
+    """Refuse what would only fail, or be ignored, after the work."""
+    task, content, output = config["task"], config["content"], Path(config["output"])
+    check_choice("task", task, TASKS)
+    if content is None and task in ("style_transfer", "inversion"):
+        raise FastStyleError(f"task={task} needs a photo: give content=FILE")
+    if content is not None and task == "texture":
+        raise FastStyleError("task=texture takes no content=: the texture is style.image=FILE, or style=NAME")
+    if output.suffix.lower() not in WRITABLE_SUFFIXES:
+        raise FastStyleError(f"output={output}: must end in one of {' '.join(sorted(WRITABLE_SUFFIXES))}")
+    if content is not None and output.resolve() == Path(content).resolve():
+        raise FastStyleError(f"output={output} would overwrite content=: give another name")
+    for key in ("image_size", "coarsest_size", "max_steps"):
+        check_whole(key, config[key])
+    check_whole("seed", config["seed"], least=0)
+    check_whole("style.style_size", config["style"]["style_size"])
+    check_whole("quilting.iterations", config["quilting"]["iterations"])
+    for key in ("depth", "components"):
+        if config["texture"][key] is not None:
+            check_whole(f"texture.{key}", config["texture"][key])
+    check_choice("optimizer.name", config["optimizer"]["name"], ("lbfgs", "adam"))
+    if config["optimizer"]["lr"] <= 0 or config["quilting"]["tolerance"] < 0:
+        raise FastStyleError("optimizer.lr must be more than 0, and quilting.tolerance at least 0")
+
+
+def check_whole(key: str, value: int, least: int = 1) -> None:
+    if not isinstance(value, int) or value < least:
+        raise FastStyleError(f"{key}={value}: must be a whole number, at least {least}")
+
+
+def style_transfer(config: dict, device: torch.device) -> None:
+    """A photo in the style of a painting (Gatys, Ecker, Bethge 2016)."""
+    content_image, alpha = read_content(config, device)
+    style_image, objective = read_style(config, device), config["objective"]
+    layers = [*objective["content_layers"], *objective["style_layers"]]
+    loss_network = load_loss_network(**config["loss_network"], layers=layers).to(device)
+    start = config["style_transfer"]["start"]
+    check_choice("style_transfer.start", start, ("noise", "content", "style"))
+
+    def stage(scale: float) -> tuple[Callable, Tensor]:
+        content, painting = rescale(content_image, scale), rescale(style_image, scale)
+        starts = {"noise": noise(config, content.shape, device), "content": content, "style": fit(painting, content)}
+        perceptual_loss = PerceptualLoss(loss_network, painting, **objective)
+        return partial(perceptual_loss, content_images=content), starts[start]
+
+    optimize(config, stage, halvings(max(content_image.shape), config["coarsest_size"]), alpha)
+
+
+def texture(config: dict, device: torch.device) -> None:
+    """More of a texture (Gatys, Ecker, Bethge 2015)."""
+    settings, texture_image, size = config["texture"], read_style(config, device), config["image_size"]
+    weights = dict(list(settings["layer_weights"].items())[: settings["depth"]])
+    loss_network = load_loss_network(**config["loss_network"], layers=list(weights), heads=False).to(device)
+    if settings["random_weights"]:
+        loss_network = with_random_weights(loss_network, config["seed"])
+    photos = [read_sample(name).to(device) for name in SAMPLE_PHOTOS]
+    loss_network = with_mean_activation_one(loss_network, photos)
+    statistic, components, error = settings["statistic"], settings["components"], settings["error"]
+    axes = principal_axes(loss_network, photos, list(weights), components) if components else None
+    channels = [maps.shape[1] for maps in loss_network(photos[0], list(weights)).values()]
+    print(f"{', '.join(weights)}: {count_parameters(channels, statistic, components):,} parameters")
+
+    def stage(scale: float) -> tuple[Callable, Tensor]:
+        texture_loss = TextureLoss(loss_network, rescale(texture_image, scale), weights, statistic, axes, error)
+        side = max(1, round(size * scale))
+        return texture_loss, noise(config, (1, 3, side, side), device)
+
+    optimize(config, stage, halvings(size, config["coarsest_size"]))
+
+
+def inversion(config: dict, device: torch.device) -> None:
+    """What one layer keeps of a photo (Mahendran & Vedaldi 2015)."""
+    content_image, alpha = read_content(config, device)
+    layer, tv_weight = config["inversion"]["layer"], config["inversion"]["tv_weight"]
+    loss_network = load_loss_network(**config["loss_network"], layers=[layer], heads=False).to(device)
+    objective = InversionLoss(loss_network, content_image, layer, tv_weight)
+    # One size: features of a smaller photo would tell what those of this one may not.
+    optimize(config, lambda _: (objective, noise(config, content_image.shape, device)), [1.0], alpha)
+
+
+def quilt(config: dict, device: torch.device) -> None:
+    """More of a texture, or a photo in it, from patches (Efros & Freeman 2001); NumPy, whatever the device."""
+    settings, picture, alpha = (
+        {**config["quilting"], "seed": config["seed"]},
+        to_array(read_style(config, device)),
+        None,
+    )
+    if config["content"] is None:
+        del settings["iterations"]
+        quilted = quilting.synthesize(picture, config["image_size"], config["image_size"], **settings)
+    else:
+        content_image, alpha = read_content(config, device)
+        quilted = quilting.transfer(picture, to_array(content_image), **settings)
+    write_image(config["output"], torch.from_numpy(quilted).permute(2, 0, 1), alpha)
+    print(f"wrote {config['output']}")
+
+
+TASKS = {"style_transfer": style_transfer, "texture": texture, "inversion": inversion, "quilting": quilt}
+
+
+def optimize(config: dict, stage: Callable, scales: Sequence[float], alpha: Tensor | None = None) -> None:
+    """Optimise, and write the picture, also if Ctrl-C ends it early."""
+    output, name = Path(config["output"]), config["optimizer"]["name"]
+    method = optimize_pixels if name == "lbfgs" else partial(optimize_pixels_with_adam, lr=config["optimizer"]["lr"])
+    steps = split(config["max_steps"], len(scales))
+    states = coarse_to_fine(stage, scales, steps, method)
+    image, finished = follow(states, sum(steps), output, config["preview_every"])
+    write_image(output, image[0], None if alpha is None else fit(alpha[None], image)[0])
+    height, width = image.shape[-2:]
+    print("" if finished else f"stopped early: the best so far, {width}x{height}; ", f"wrote {output}", sep="")
+
+
+def read_content(config: dict, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """The photo, (1, 3, H, W), at most `image_size` long, and its alpha."""
+    image, alpha = read_image(config["content"], config["image_size"])
+    return image[None].to(device), alpha
+
+
+def read_style(config: dict, device: torch.device) -> Tensor:
+    style = {key: value for key, value in config["style"].items() if key != "style_size"}
+    return read_style_image(find_style_image(**style), config["style"]["style_size"]).to(device)
+
+
+def read_sample(name: str) -> Tensor:
+    return resize_short_side(read_image(Path(skimage.__file__).parent / "data" / name)[0], 256)[None]
+
+
+def noise(config: dict, shape: Sequence[int], device: torch.device) -> Tensor:
+    """Grey with a little white noise: at full contrast it would excite edge filters more than any picture does."""
+    return (0.5 + torch.randn(shape, generator=torch.Generator().manual_seed(config["seed"])) / 255).to(device)
+
+
+def fit(images: Tensor, other: Tensor) -> Tensor:
+    return F.interpolate(images, other.shape[-2:], mode="bilinear", antialias=True)
+
+
+def to_array(images: Tensor) -> np.ndarray:
+    return images[0].permute(1, 2, 0).cpu().double().numpy()
+
+
+def run(cfg: DictConfig) -> None:
+    if missing := OmegaConf.missing_keys(cfg):
+        raise FastStyleError(f"give {'=... and '.join(sorted(missing))}=... (python optimize.py --help shows all keys)")
+    config = OmegaConf.to_container(cfg, resolve=True)
+    check(config)
+    TASKS[config["task"]](config, pick_device(config["device"]))
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="optimize")
+def main(cfg: DictConfig) -> None:
+    try:
+        run(cfg)
+    except FastStyleError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped")
+
+
+if __name__ == "__main__":
+    main()
