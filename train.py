@@ -20,10 +20,16 @@ from fast_style.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, 
 from fast_style.checkpoint import check_resumable, save_release
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.images import read_image
+from fast_style.sampling import Variant, sample_files
 from fast_style.style_transfer import StyleTransfer
 from fast_style.stylize import stylize_files
+from fast_style.texture_generator import TextureGenerator
+from fast_style.texture_network import NoContent, TextureNetwork
+from fast_style.transformer_net import TransformerNet
 
+TASKS = {"style_transfer": StyleTransfer, "texture": TextureNetwork, "diverse_style_transfer": TextureNetwork}
 DEFAULT_BUDGET = "5min"
+PICTURE_SIZE = (512, 512)  # of a texture
 SAMPLE_PHOTO = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 # Hints of Lightning that do not apply here: among them, that a run cannot be resumed within an epoch.
@@ -50,12 +56,22 @@ def check(config: dict) -> None:
     check_choice("precision", config["precision"], ("auto", "32-true", "bf16-mixed", "16-mixed"))
     if config["ckpt_path"]:
         check_resumable(config["ckpt_path"], config)
+    if config["task"] != "style_transfer" and config["init_from"] not in (None, "auto"):
+        raise FastStyleError(f"init_from={config['init_from']}: task={config['task']} starts from scratch")
+    check_choice("compile", config["compile"], ("auto", True, False))
+    if config["task"] != "style_transfer" and config["compile"] is True:
+        raise FastStyleError(f"compile=true: task={config['task']} is not compiled")
+    if config["diversity_weight"] < 0:
+        raise FastStyleError(f"diversity_weight={config['diversity_weight']}: must be at least 0")
+    if config["photo"] and config["task"] == "texture":
+        raise FastStyleError(f"photo={config['photo']}: task=texture has no photo to stylise")
     if config["photo"]:
         read_image(config["photo"])
 
 
 def train(cfg: DictConfig) -> float:
     """Train, write the release file and a stylised picture; the held-out loss."""
+    check_choice("task", cfg.task, TASKS)
     if missing := OmegaConf.missing_keys(cfg):
         raise FastStyleError(f"give {'=... and '.join(sorted(missing))}=... (python train.py --help shows all keys)")
     config = OmegaConf.to_container(cfg, resolve=True)
@@ -64,13 +80,15 @@ def train(cfg: DictConfig) -> float:
     check(config)
     run_dir = Path(config["run_dir"])
     pl.seed_everything(config["seed"], verbose=False)
-    module = StyleTransfer(config)
+    module = TASKS[config["task"]](config)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
     if config["channels_last"]:
         module = module.to(memory_format=torch.channels_last)
-    if config["compile"] is True or (config["compile"] == "auto" and device.type == "cuda"):
+    auto = device.type == "cuda" and config["task"] == "style_transfer"
+    if auto if config["compile"] == "auto" else config["compile"]:
         module.compile_training()
-    content_images = instantiate(cfg.data, _convert_="all")
+    texture = config["task"] == "texture"
+    data = NoContent(config["batch_size"]) if texture else instantiate(cfg.data, _convert_="all")
     trainer = instantiate(
         cfg.trainer,
         _convert_="all",
@@ -89,27 +107,43 @@ def train(cfg: DictConfig) -> float:
     if trainer.accumulate_grad_batches != 1:
         raise FastStyleError("trainer.accumulate_grad_batches must be 1: use a larger batch_size")
     start = time.perf_counter()
-    trainer.fit(module, content_images, ckpt_path=config["ckpt_path"], weights_only=True)
+    trainer.fit(module, data, ckpt_path=config["ckpt_path"], weights_only=True)
     seconds = round(time.perf_counter() - start, 1)
-    losses = trainer.validate(module, content_images, verbose=False)[0]
+    losses = trainer.validate(module, data, verbose=False)[0]
     if trainer.is_global_zero:
         finish(module, config, losses | {"steps": trainer.global_step, "seconds": seconds})
     return losses["val/total_loss"]
 
 
-def finish(module: StyleTransfer, config: dict, losses: dict[str, float]) -> None:
-    """Write the release file and a stylised picture, and say how to make the next one."""
+def finish(module: StyleTransfer | TextureNetwork, config: dict, losses: dict[str, float]) -> None:
+    """Write the release file and a picture, and say how to make the next one."""
     run_dir = Path(config["run_dir"])
-    model, picture, unreadable = (run_dir / name for name in ("model.safetensors", "stylized.png", "unreadable.txt"))
-    save_release(model, module.transformer, config, module.style_image, losses)
-    failures = stylize_files(module.transformer.cpu().eval(), {Path(config["photo"] or SAMPLE_PHOTO): picture})
+    model, unreadable = run_dir / "model.safetensors", run_dir / "unreadable.txt"
+    network = (module.transformer if config["task"] == "style_transfer" else module.generator).cpu().eval()
+    save_release(model, network, config, module.style_image, losses)
+    picture, failures = draw_picture(network, config)
     if unreadable.exists():
         lines = sorted(set(unreadable.read_text().splitlines()))
         print(f"\nskipped {len(lines)} unreadable images, listed in {unreadable}:", *lines[:10], sep="\n  ")
     print(f"\nmodel    {model}", *(f"failed   {reason}" for reason in failures.values()), sep="\n")
     if not failures:
         print(f"picture  {picture}")
-    print(f"\nStylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg")
+    if config["task"] == "texture":
+        print(f"\nDraw more of it:\n\n  python infer.py ckpt={model} count=4 size=512")
+    else:
+        count = " count=4" if config["task"] == "diverse_style_transfer" else ""
+        print(f"\nStylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg{count}")
+
+
+def draw_picture(network: TransformerNet | TextureGenerator, config: dict) -> tuple[Path, dict[Path, str]]:
+    """A texture, or a photo stylised: the file, and {input: reason} where that failed."""
+    run_dir, seed = Path(config["run_dir"]), config["seed"]
+    if config["task"] == "texture":
+        sample_files(network, [run_dir / "texture.png"], PICTURE_SIZE, seed)
+        return run_dir / "texture.png", {}
+    transformer = network if config["task"] == "style_transfer" else Variant(network, seed, 0)
+    picture = run_dir / "stylized.png"
+    return picture, stylize_files(transformer, {Path(config["photo"] or SAMPLE_PHOTO): picture})
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")

@@ -45,7 +45,7 @@ class ProgressBar(RichProgressBar):
 
 
 class PreviewGrid(Callback):
-    """After each validation a picture of held-out images, content beside stylised, two pairs a row."""
+    """After each validation the pictures that module.preview makes of the first of the batch, four a row."""
 
     def __init__(self, folder: str, count: int = 4):
         self.folder, self.count = Path(folder), count
@@ -55,11 +55,9 @@ class PreviewGrid(Callback):
     ) -> None:
         if batch_idx or not trainer.is_global_zero:
             return
-        content_images = batch[: self.count]
         with torch.no_grad():
-            stylized = module(content_images).clamp(0, 1)
-        pairs = torch.stack([content_images, stylized], 1).flatten(0, 1)
-        grid = make_grid(pairs.float().cpu(), nrow=4, padding=4, pad_value=1.0)
+            pictures = module.preview(batch[: self.count]).float().clamp(0, 1).cpu()
+        grid = make_grid(pictures, nrow=4, padding=4, pad_value=1.0)
         write_image(self.folder / f"step_{trainer.global_step:06d}.png", grid)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

@@ -1,4 +1,4 @@
-"""Release files: a trained transformer as safetensors whose metadata rebuilds and explains it.
+"""Release files: a trained network as safetensors whose metadata rebuilds and explains it.
 
 python -m fast_style.checkpoint model.safetensors      shows what is in one
 """
@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save
 
 from fast_style import FastStyleError
 from fast_style.styles import file_sha256
+from fast_style.texture_generator import TextureGenerator
 from fast_style.transformer_net import TransformerNet
 
 FORMAT = "fast_style transformer 1"
@@ -26,13 +27,36 @@ class CheckpointError(FastStyleError):
     """A file that is not a model of this project."""
 
 
+def task_of(record: dict) -> str:
+    """The task of a config or of a release file's metadata; those of the first versions do not name it."""
+    return record.get("task", "style_transfer")
+
+
+def section_of(record: dict) -> str:
+    """The section of a config or of metadata that holds the arguments of its network."""
+    return "model" if task_of(record) == "style_transfer" else "generator"
+
+
+def build_network(record: dict) -> TransformerNet | TextureGenerator:
+    """The untrained network of a config or of a release file's metadata."""
+    arguments = record[section_of(record)]
+    if task_of(record) == "style_transfer":
+        return TransformerNet(**arguments)
+    return TextureGenerator(**arguments, content=task_of(record) == "diverse_style_transfer")
+
+
 def save_release(
-    path: str | Path, transformer: TransformerNet, config: dict, style_image: Path, losses: dict[str, float]
+    path: str | Path,
+    network: TransformerNet | TextureGenerator,
+    config: dict,
+    style_image: Path,
+    losses: dict[str, float],
 ) -> None:
-    """Write a transformer to safetensors, with the resolved config, the style picture's hash, losses and versions."""
+    """Write a network to safetensors, with the resolved config, the style picture's hash, losses and versions."""
     metadata = {
         "format": FORMAT,
-        "model": config["model"],
+        "task": task_of(config),
+        section_of(config): config[section_of(config)],
         "style": {"name": config["style"]["name"], "image": style_image.name, "sha256": file_sha256(style_image)},
         "losses": losses,
         "versions": {
@@ -44,7 +68,7 @@ def save_release(
         },
         "config": config,
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in transformer.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     # safetensors' metadata maps strings to strings.
     strings = {key: value if key == "format" else json.dumps(value) for key, value in metadata.items()}
@@ -66,8 +90,8 @@ def read_metadata(path: str | Path) -> dict:
         raise CheckpointError(f"the metadata of {path} is damaged: {error}") from error
 
 
-def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[TransformerNet, str]:
-    """The transformer of a release file or of a Lightning .ckpt, in eval mode, and the name of its style.
+def load_network(path: str | Path, key: str = "ckpt") -> tuple[TransformerNet | TextureGenerator, str]:
+    """The network of a release file or of a Lightning .ckpt, in eval mode, and the name of its style.
 
     Only tensors and plain data are read; nothing in the file is executed. Raises CheckpointError, with the config `key`
     that named a missing file.
@@ -80,17 +104,29 @@ def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[TransformerNe
         record = read_metadata(path)
         state_dict = load_file(path)
     try:
-        transformer = TransformerNet(**record["model"])
-        transformer.load_state_dict(state_dict)
-        return transformer.eval(), str(record["style"]["name"])
+        network = build_network(record)
+        network.load_state_dict(state_dict)
+        return network.eval(), str(record["style"]["name"])
     except (KeyError, TypeError, ValueError, RuntimeError, FastStyleError) as error:
-        raise CheckpointError(f"{path} does not fit this version's TransformerNet: {error!r}") from error
+        raise CheckpointError(f"{path} does not fit this version's networks: {error!r}") from error
+
+
+def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[TransformerNet, str]:
+    """As load_network, where nothing but a TransformerNet will do."""
+    network, style = load_network(path, key)
+    if not isinstance(network, TransformerNet):
+        raise CheckpointError(f"{key}={path} draws textures or variants: give a model of task=style_transfer")
+    return network, style
 
 
 def check_resumable(path: str | Path, config: dict) -> None:
     """Raise CheckpointError unless `path` is a Lightning checkpoint of a run that `config` can go on with."""
     stored, _ = _read_lightning(path)
-    keys = ("model", "loss_network", "objective", "style", "optimizer", "seed", "batch_size", "image_size")
+    if task_of(stored) != config["task"]:
+        raise CheckpointError(f"ckpt_path={path} was trained with task={task_of(stored)}: give the same to go on")
+    keys = [section_of(config), "loss_network", "objective", "style", "optimizer", "seed", "batch_size", "image_size"]
+    if config["task"] != "style_transfer":
+        keys.append("diversity_weight")
     if other := [key for key in keys if stored.get(key) != config[key]]:
         raise CheckpointError(f"ckpt_path={path} was trained with another {', '.join(other)}: give the same to go on")
 
@@ -98,9 +134,10 @@ def check_resumable(path: str | Path, config: dict) -> None:
 def _read_lightning(path: str | Path) -> tuple[dict, dict[str, torch.Tensor]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        prefix = "transformer."
+        config = checkpoint["hyper_parameters"]["config"]
+        prefix = "transformer." if task_of(config) == "style_transfer" else "generator."
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-        return checkpoint["hyper_parameters"]["config"], weights
+        return config, weights
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {reason}") from error

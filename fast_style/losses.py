@@ -151,6 +151,15 @@ class PerceptualLoss(nn.Module):
             "tv_loss": self.tv_weight * total_variation(stylized),
         }
 
+    def without_content(self, images: Tensor) -> dict[str, Tensor]:
+        """Weighted "style_loss" and "tv_loss" of textures (B, 3, H, W) in [0, 1], which have no photo to resemble."""
+        images, style_grams = images.float(), dict(self.named_buffers(recurse=False))
+        errors = [self.error(gram, style_grams[name]) for name, gram in self.style_grams(images).items()]
+        return {
+            "style_loss": self.style_weight * sum(errors).mean() / len(self.style_scales),
+            "tv_loss": self.tv_weight * total_variation(images).mean(),
+        }
+
     @staticmethod
     def _gram_name(layer: str, scale: float) -> str:
         return f"style_gram_{layer}_{scale:g}".replace(".", "_")

@@ -4,7 +4,7 @@ import math
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fast_style import check_choice
 from fast_style.backbone import initial_state
@@ -34,7 +34,6 @@ class StyleTransfer(pl.LightningModule):
             **objective,
         )
         self.optimizer = config["optimizer"]
-        check_choice("optimizer.schedule", self.optimizer["schedule"], ("constant", "cosine"))
         self.max_steps = config["max_steps"]  # -1 until a budget sets it
         self.training_terms = self.terms
 
@@ -61,20 +60,32 @@ class StyleTransfer(pl.LightningModule):
         self.log_dict(values, prog_bar=stage == "train", batch_size=batch_size, sync_dist=stage == "val")
         return total
 
-    def configure_optimizers(self) -> dict:
-        optimizer = torch.optim.Adam(self.transformer.parameters(), lr=self.optimizer["lr"], fused=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def preview(self, content_images: Tensor) -> Tensor:
+        """Each content image beside its stylised one: (2 B, 3, H, W)."""
+        return torch.stack([content_images, self(content_images)], 1).flatten(0, 1)
 
-    def _lr_factor(self, step: int) -> float:
-        """Linear warm-up, then constant (the paper) or a cosine down to zero, which suits a short budget."""
-        warmup = self.optimizer["warmup_steps"]
-        if self.max_steps > 0:
-            warmup = min(warmup, self.max_steps // 5)
+    def configure_optimizers(self) -> dict:
+        return adam(self, self.transformer, **self.optimizer)
+
+
+def adam(module: pl.LightningModule, network: nn.Module, lr: float, schedule: str, warmup_steps: int) -> dict:
+    """Adam for the parameters of `network`, and its learning rate, as Lightning wants them.
+
+    Linear warm-up, then constant (the paper) or a cosine down to zero at module.max_steps, which suits a short budget.
+    """
+    check_choice("optimizer.schedule", schedule, ("constant", "cosine"))
+
+    def factor(step: int) -> float:
+        max_steps = module.max_steps
+        warmup = min(warmup_steps, max_steps // 5) if max_steps > 0 else warmup_steps
         if step < warmup:
             return (step + 1) / warmup
-        if self.optimizer["schedule"] == "constant":
+        if schedule == "constant":
             return 1.0
         # While the speed is still measured there is no number of steps to fit the cosine to.
-        progress = (step - warmup) / max(1, self.max_steps - warmup) if self.max_steps > 0 else 0.0
+        progress = (step - warmup) / max(1, max_steps - warmup) if max_steps > 0 else 0.0
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

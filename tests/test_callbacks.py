@@ -16,14 +16,14 @@ from fast_style.callbacks import Budget, PreviewGrid, ResumePoint, Throughput, p
 
 
 class Negative(pl.LightningModule):
-    """Output 1 - images; its one weight only gives the optimiser something to do."""
+    """Previews images beside 1 - images; its one weight only gives the optimiser something to do."""
 
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(()))
 
-    def forward(self, images):
-        return 1 - images
+    def preview(self, images):
+        return torch.stack([images, 1 - images], 1).flatten(0, 1)
 
     def training_step(self, batch, batch_index):
         return self.weight * batch.mean()
@@ -68,9 +68,9 @@ def test_preview_grid(tmp_path):
 
 def test_preview_grid_clamps(tmp_path):
     trainer = SimpleNamespace(is_global_zero=True, global_step=0, loggers=[])
-    module = lambda images: images * 10 - 5  # noqa: E731
+    module = SimpleNamespace(preview=lambda images: images * 10 - 5)
     PreviewGrid(tmp_path).on_validation_batch_end(trainer, module, None, torch.rand(1, 3, 16, 16), 0)
-    picture = np.array(Image.open(tmp_path / "step_000000.png"))[4:20, 24:40]
+    picture = np.array(Image.open(tmp_path / "step_000000.png"))[4:20, 4:20]
     assert picture.min() == 0 and picture.max() == 255
 
 

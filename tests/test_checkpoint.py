@@ -11,8 +11,16 @@ from conftest import ROOT
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from fast_style.checkpoint import FORMAT, CheckpointError, load_transformer, read_metadata, save_release
+from fast_style.checkpoint import (
+    FORMAT,
+    CheckpointError,
+    load_network,
+    load_transformer,
+    read_metadata,
+    save_release,
+)
 from fast_style.styles import file_sha256
+from fast_style.texture_generator import TextureGenerator
 from fast_style.transformer_net import TransformerNet
 
 LOSSES = {"val/total_loss": 1.25, "steps": 7}
@@ -47,6 +55,57 @@ def test_roundtrip_is_bit_equal(release, name):
     images = torch.rand(1, 3, 9, 13)
     with torch.no_grad():
         assert torch.equal(loaded(images), transformer.eval()(images))
+
+
+@pytest.fixture
+def generator(tmp_path, photo):
+    """generator(task, norm) -> (a generator, its release file)."""
+
+    def save(task="texture", norm="instance"):
+        arguments = {"channels": [4, 3, 2], "branch_channels": 2, "noise_channels": 1, "norm": norm}
+        torch.manual_seed(1)
+        generator = TextureGenerator(**arguments, content=task != "texture")
+        images = torch.rand(1, 3, 16, 16) if generator.content else None
+        generator(generator.draw_noise((16, 16), [(0,)]), (16, 16), images)  # moves the statistics of batch norm
+        config = {"task": task, "generator": arguments, "model": {"no": "transformer"}, "style": {"name": "my style"}}
+        save_release(tmp_path / "g.safetensors", generator, config, photo(tmp_path / "style.png", 20, 20), LOSSES)
+        return generator, tmp_path / "g.safetensors"
+
+    return save
+
+
+@pytest.mark.parametrize("task", ["texture", "diverse_style_transfer"])
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_generators_rebuild_themselves(generator, task, norm):
+    saved, path = generator(task, norm)
+    loaded, style = load_network(path)
+    assert style == "my style" and not loaded.training and loaded.content == (task != "texture")
+    images = torch.rand(2, 3, 9, 13) if loaded.content else None
+    noise = loaded.draw_noise((9, 13), [(0,), (1,)])
+    with torch.no_grad():
+        assert torch.equal(loaded(noise, (9, 13), images), saved.eval()(noise, (9, 13), images))
+    assert read_metadata(path)["task"] == task
+
+
+def test_a_file_that_names_no_task_is_a_transformer(release):
+    """Release files of the first versions."""
+    transformer, path, _ = release()
+    edit(path, "task", None)
+    assert load_transformer(path)[0].state_dict().keys() == transformer.state_dict().keys()
+
+
+def test_a_generator_is_no_transformer(generator):
+    _, path = generator()
+    with pytest.raises(CheckpointError, match="init_from=.*draws textures.*task=style_transfer"):
+        load_transformer(path, "init_from")
+
+
+@pytest.mark.parametrize("task", ["super_resolution", None])
+def test_unknown_task(release, task):
+    path = release()[1]
+    edit(path, "task", json.dumps(task))
+    with pytest.raises(CheckpointError, match=str(path)):
+        load_network(path)
 
 
 def test_metadata(release, tmp_path):

@@ -16,7 +16,9 @@ from fast_style.loss_network import LOSS_NETWORKS, load_loss_network
 from fast_style.losses import PerceptualLoss
 from fast_style.styles import find_style_image
 from fast_style.texture import TextureLoss
+from fast_style.texture_generator import TextureGenerator
 from fast_style.transformer_net import TransformerNet
+from train import TASKS
 
 CONFIGS = ROOT / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -54,7 +56,7 @@ def resolved(compose_config, tmp_path):
 
 def test_every_file_is_covered():
     groups = {path.parent.name for path in GROUPS}
-    assert groups == {"style", "data", "model", "loss_network", "objective", "trainer", "logger"}
+    assert groups == {"style", "data", "model", "generator", "loss_network", "objective", "trainer", "logger"}
     assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "infer.yaml", "optimize.yaml"}
     assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + 3
     assert all(len(files_of(group)) > 1 for group in groups), "a group exists only where there is a choice"
@@ -91,7 +93,7 @@ def test_every_experiment_composes_and_wins(resolved, path):
 def test_infer_composes(compose_config):
     cfg = compose_config("infer", "ckpt=a.safetensors", "input=a.jpg", return_hydra_config=True)
     assert cfg.hydra.output_subdir is None and cfg.hydra.run.dir == ".", "infer.py leaves nothing of Hydra's behind"
-    assert OmegaConf.missing_keys(compose_config("infer")) == {"ckpt", "input"}
+    assert OmegaConf.missing_keys(compose_config("infer")) == {"ckpt"}
 
 
 def test_nothing_is_missing_by_default(compose_config):
@@ -127,6 +129,13 @@ def test_models_are_arguments_of_the_network(path):
     model = yaml.safe_load(path.read_text())
     assert set(model) == arguments(TransformerNet), "a release file states them all"
     TransformerNet(**model)
+
+
+@pytest.mark.parametrize("path", files_of("generator"), ids=relative)
+def test_generators_are_arguments_of_the_network(path):
+    generator = yaml.safe_load(path.read_text())
+    assert set(generator) == arguments(TextureGenerator) - {"content"}, "the task says whether there is content"
+    TextureGenerator(**generator)
 
 
 @pytest.mark.parametrize("path", files_of("objective"), ids=relative)
@@ -203,6 +212,12 @@ def test_the_paper(resolved):
         "padding": "input",
         "output": "tanh",
     }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_a_learning_rate(resolved, task):
+    assert type(resolved(f"task={task}")["optimizer"]["lr"]) is float
+    assert resolved(f"task={task}", "optimizer.lr=0.5")["optimizer"]["lr"] == 0.5
 
 
 def test_numbers_are_numbers(resolved):

@@ -132,6 +132,11 @@ def test_multirun_trains_every_style(run, tmp_path):
         (["budget=60s"], ["budget=", "max_steps=", "not both"]),
         (["max_steps=-1", "budget=soon"], ["budget=soon", "60s"]),
         (["max_steps=-1", "budget=null"], ["budget=", "max_steps="]),
+        (["task=nonsense"], ["task=nonsense", "texture", "style_transfer"]),
+        (["task=texture", "photo=a.jpg"], ["photo=a.jpg", "task=texture"]),
+        (["task=texture", "init_from=a.safetensors"], ["init_from=a.safetensors", "task=texture"]),
+        (["task=texture", "generator.norm=layer"], ["generator.norm=layer", "instance"]),
+        (["task=texture", "diversity_weight=-1"], ["diversity_weight=-1"]),
     ],
     ids=[
         "style image",
@@ -145,6 +150,11 @@ def test_multirun_trains_every_style(run, tmp_path):
         "two ends",
         "no time",
         "no end",
+        "task",
+        "photo of a texture",
+        "start of a texture",
+        "norm",
+        "negative diversity",
     ],  # fmt: skip
 )
 def test_train_errors_are_one_line(run_here, tmp_path, arguments, parts):
@@ -237,6 +247,88 @@ def test_errors_on_the_command_line(run, tmp_path):
     finished = run(ROOT / "infer.py", "ckpt=none.safetensors", "input=photo.png", cwd=tmp_path)
     assert_one_line_error(finished, "ckpt=none.safetensors", "no such file")
     assert finished.stdout == "" and list(tmp_path.iterdir()) == []
+
+
+# --- textures and variants
+
+
+TINY_GENERATOR = ("generator.channels=[6,4,3]", "generator.branch_channels=2", "max_steps=2", *TINY_RUN)
+
+
+@pytest.fixture(scope="session")
+def texture(tmp_path_factory, run):
+    """The model of a finished `python train.py task=texture`."""
+    folder = tmp_path_factory.mktemp("texture")
+    finished = run("train.py", "task=texture", "style=mosaic", *TINY_GENERATOR, f"hydra.run.dir={folder}")
+    assert finished.returncode == 0, finished.stderr
+    assert size_of(folder / "texture.png") == (512, 512) and not (folder / "stylized.png").exists()
+    assert size_of(folder / "previews" / "step_000002.png") == (40, 148), "four textures"
+    assert f"python infer.py ckpt={folder}/model.safetensors count=4 size=512" in finished.stdout
+    return folder / "model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def diverse(tmp_path_factory, run):
+    """The model of a finished `python train.py task=diverse_style_transfer`."""
+    folder = tmp_path_factory.mktemp("diverse")
+    finished = run(
+        "train.py", "task=diverse_style_transfer", "style=mosaic", *TINY_GENERATOR, f"hydra.run.dir={folder}"
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert size_of(folder / "stylized.png") == (300, 451) and not (folder / "texture.png").exists()
+    assert size_of(folder / "previews" / "step_000002.png") == (148, 148), "four photos, three variants"
+    assert f"python infer.py ckpt={folder}/model.safetensors input=photo.jpg count=4" in finished.stdout
+    return folder / "model.safetensors"
+
+
+def test_textures_of_any_size(run_here, texture, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    finished = run_here("infer.py", f"ckpt={texture}", "count=3", "size=53x37", "seed=1")
+    assert finished.returncode == 0 and "wrote 3 images" in finished.stdout, finished.stderr
+    names = [f"mosaic_texture_{index}.png" for index in range(3)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert {size_of(tmp_path / name) for name in names} == {(37, 53)}
+    assert len({(tmp_path / name).read_bytes() for name in names}) == 3
+    finished = run_here("infer.py", f"ckpt={texture.parent}/last.ckpt", "size=53x37", "seed=1", "output=new/one.png")
+    assert finished.returncode == 0 and "wrote new/one.png" in finished.stdout, finished.stderr
+    assert (tmp_path / "new" / "one.png").read_bytes() == (tmp_path / names[0]).read_bytes()
+
+
+def test_variants_of_photos(run_here, diverse, photo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "photos" / "a.png", 21, 13)
+    photo(tmp_path / "photos" / "b.png", 21, 13, mode="RGBA")
+    for _ in range(2):  # the first run's pictures are not inputs of the second
+        finished = run_here("infer.py", f"ckpt={diverse}", "input=photos", "count=2")
+        assert finished.returncode == 0 and "wrote 4 images" in finished.stdout, finished.stderr
+    made = sorted(path for path in (tmp_path / "photos").iterdir() if "mosaic" in path.name)
+    assert [path.name for path in made] == [f"{name}_mosaic_{index}.png" for name in "ab" for index in (0, 1)]
+    assert {size_of(path) for path in made} == {(21, 13)}
+    assert len({path.read_bytes() for path in made}) == 4
+    finished = run_here("infer.py", f"ckpt={diverse}", "input=photos/a.png", "output=one.png")
+    assert finished.returncode == 0 and (tmp_path / "one.png").read_bytes() == made[0].read_bytes(), finished.stderr
+
+
+@pytest.mark.parametrize(
+    "kind, overrides, parts",
+    [
+        ("model", ["input=photo.png", "count=3"], ["count=3", "in one way"]),
+        ("model", ["input=photo.png", "size=64"], ["size=64"]),
+        ("texture", ["input=photo.png"], ["input=photo.png", "from noise alone"]),
+        ("texture", ["max_size=64"], ["max_size=64"]),
+        ("texture", ["size=big"], ["size=big", "640x480"]),
+        ("texture", ["count=0"], ["count=0", "at least 1"]),
+        ("texture", ["seed=-1"], ["seed=-1", "at least 0"]),
+        ("diverse", ["input=photo.png", "size=64"], ["size=64", "own size"]),
+        ("diverse", ["count=2"], ["input="]),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else value,
+)
+def test_keys_that_mean_nothing_to_a_model(run_here, request, photo, tmp_path, monkeypatch, kind, overrides, parts):
+    photo(tmp_path / "work" / "photo.png", 8, 8)
+    monkeypatch.chdir(tmp_path / "work")
+    assert_one_line_error(run_here("infer.py", f"ckpt='{request.getfixturevalue(kind)}'", *overrides), *parts)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["photo.png"]
 
 
 # --- outputs that would overwrite one another

@@ -232,6 +232,17 @@ def test_zero_where_it_should_be(perceptual_loss):
     assert float(loss(torch.full((1, 3, 8, 8), 0.5), PHOTOS[:1, :, :8, :8])["tv_loss"]) == 0
 
 
+def test_without_content_the_other_terms_are_the_same(perceptual_loss):
+    layers = ("objective.content_layers=[relu2_2]", "objective.style_layers=[relu1_2,relu3_3]")
+    loss, *_ = perceptual_loss("vgg16", "objective=relative", "objective.tv_weight=0.01", *layers)
+    terms = loss(STYLIZED, PHOTOS)
+    del terms["content_loss"]
+    textures = loss.without_content(STYLIZED)
+    assert textures.keys() == terms.keys() and textures["tv_loss"] > 0
+    for name, value in textures.items():
+        torch.testing.assert_close(value, terms[name])
+
+
 def test_gradient_reaches_the_image_and_nothing_else(perceptual_loss):
     loss, *_ = perceptual_loss("vgg16_caffe", "objective=johnson2016")
     stylized, photos = STYLIZED.clone().requires_grad_(), PHOTOS.clone().requires_grad_()
