@@ -10,4 +10,4 @@ class FastStyleError(Exception):
 def check_choice(key: str, value: str, choices: Collection[str]) -> None:
     """Raise FastStyleError unless the value of a config key is one of `choices`."""
     if value not in choices:
-        raise FastStyleError(f"{key}={value}: choose from {', '.join(choices)}")
+        raise FastStyleError(f"{key}={value}: choose from {', '.join(map(str, choices))}")
