@@ -36,23 +36,25 @@ class _Pad(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        gradient, amount = gradient.clone(), ctx.amount
         for axis in (2, 3):
-            gradient = fold_border(gradient, axis, ctx.amount, ctx.mode)
-        return gradient, None, None
+            fold_border(gradient, axis, amount, ctx.mode)
+        return gradient[..., amount:-amount, amount:-amount], None, None
 
 
-def fold_border(padded: Tensor, axis: int, amount: int, mode: str) -> Tensor:
-    """Adjoint of padding along one axis: the border's values are added to the pixels that it was copied from."""
-    size = padded.shape[axis] - 2 * amount
-    folded = padded.narrow(axis, amount, size).clone()
-    before, after = padded.narrow(axis, 0, amount), padded.narrow(axis, amount + size, amount)
-    if mode == "reflect":
-        folded.narrow(axis, 1, amount).add_(before.flip(axis))
-        folded.narrow(axis, size - 1 - amount, amount).add_(after.flip(axis))
+def fold_border(padded: Tensor, axis: int, amount: int, mode: str) -> None:
+    """Adjoint of padding along one axis: adds the border's values to the pixels that it was copied from, in place."""
+    size = padded.shape[axis]
+    before, after = padded.narrow(axis, 0, amount), padded.narrow(axis, size - amount, amount)
+    if mode == "replicate":
+        first, last = amount, size - amount - 1
+        before, after = (border.sum(axis, keepdim=True) for border in (before, after))
     else:
-        folded.narrow(axis, 0, 1).add_(before.sum(axis, keepdim=True))
-        folded.narrow(axis, size - 1, 1).add_(after.sum(axis, keepdim=True))
-    return folded
+        first, last = amount + 1, size - 2 * amount - 1
+        if amount > 1:
+            before, after = before.flip(axis), after.flip(axis)
+    padded.narrow(axis, first, before.shape[axis]).add_(before)
+    padded.narrow(axis, last, after.shape[axis]).add_(after)
 
 
 def instance_norm(images: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Tensor:
