@@ -10,6 +10,11 @@ VGG-16 has random weights here: the cost is the same. The sides take turns. `rat
 seconds per image over ours. `share_of_peak` counts the operations that are done (torch's FlopCounterMode), against the
 product of two large matrices in the same precision. The photos lie ready; `lightning` is the default step inside of
 pl.Trainer, and with --photos `loader` says how many crops a second one process reads. On a GPU, also larger batches.
+
+    python benchmarks/train_step.py --device cuda --photos COCO288 --weights VGG16_CAFFE.pth --whole 4 64
+
+trains `experiment=johnson2016` besides, once for each batch size, on as many images as the paper (40,000 steps of 4),
+with the learning rate times the root of the batches' ratio: `whole` has the seconds and the held-out losses.
 """
 
 import argparse
@@ -33,10 +38,12 @@ sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
 from benchmarks.ports import PortsTraining, random_vgg16  # noqa: E402
 from benchmarks.timing import alternate, environment, matrix_peak, now, spread  # noqa: E402
+from fast_style.checkpoint import read_metadata  # noqa: E402
 from fast_style.content import CROP_MARGIN, ImageFolder, RandomCrops, SampleImages  # noqa: E402
 from fast_style.hardware import pick_device, pick_precision  # noqa: E402
 from fast_style.images import find_images  # noqa: E402
 from fast_style.style_transfer import StyleTransfer  # noqa: E402
+from train import train  # noqa: E402
 
 EQUAL = ["model=johnson", "loss_network=vgg16", "objective=pytorch_examples", "batch_size=4", "image_size=256"]
 BATCH_SIZES = (4, 16, 32, 64)  # on a GPU
@@ -124,6 +131,29 @@ def loader(folder: Path, image_size: int, count: int = 64) -> float:
         return round(count / (now() - begun), 1)
 
 
+def whole(args: argparse.Namespace, batch_size: int) -> dict:
+    """Train the paper's recipe on args.images images in batches of this size, as train.py does."""
+    learning_rate = 1e-3 * (batch_size / 4) ** 0.5
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = [
+            "experiment=johnson2016",
+            f"data.root={args.photos}",
+            f"loss_network.weights={args.weights or 'null'}",
+            f"batch_size={batch_size}",
+            f"optimizer.lr={learning_rate}",
+            f"max_steps={args.images // batch_size}",
+            "precision=auto",
+            "preview_every=1000000000",
+            "checkpoint_every=1000000000",
+            f"run_dir={folder}",
+        ]
+        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+            train(compose("train", [*overrides, f"trainer.accelerator={pick_device(args.device).type}"]))
+        losses = read_metadata(Path(folder) / "model.safetensors")["losses"]
+    rate = round(losses["steps"] * batch_size / losses["seconds"], 1)
+    return {"batch_size": batch_size, "learning_rate": learning_rate, "images_per_second": rate} | losses
+
+
 def random_photos(count: int, side: int, device: torch.device) -> Tensor:
     images = SampleImages(max(2 * count, 4), round(1.125 * side), 0.5, seed=0)
     crops = RandomCrops(images, side, seed=0)
@@ -183,6 +213,8 @@ def measure(args: argparse.Namespace) -> dict:
     }
     if args.photos:
         result["loader"] = {"crops_per_second": loader(args.photos, 256), "image_size": 256}
+    if args.whole:
+        result["whole"] = [whole(args, batch_size) for batch_size in args.whole]
     if on_gpu:
         result["peak_memory_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
     best = max([result["equal"], *result["equal_batches"]], key=lambda side: side["images_per_second"])
@@ -204,8 +236,16 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--repeats", type=int, default=7, help="of every side")
     parser.add_argument("--photos", type=Path, help="a folder of photos, to measure how fast they are read")
+    parser.add_argument("--whole", type=int, nargs="+", metavar="BATCH_SIZE", help="train the paper's recipe as well")
+    parser.add_argument("--images", type=int, default=160_000, help="of such a run")
+    parser.add_argument(
+        "--weights", type=Path, help="of its loss network, vgg16_caffe; default: download"
+    )
     parser.add_argument("--output", type=Path, help="a JSON file to write as well")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.whole and not args.photos:
+        parser.error("--whole needs --photos")
+    return args
 
 
 def main(argv: list[str]) -> None:

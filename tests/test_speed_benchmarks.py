@@ -8,6 +8,7 @@ from conftest import run_command
 from omegaconf import OmegaConf
 
 from benchmarks.ports import LAYERS, copy_parameters, ports_gram, ports_loss, ports_transformer, random_vgg16
+from benchmarks.train_step import parse, whole
 from fast_style.loss_network import load_loss_network
 from fast_style.losses import PerceptualLoss
 from fast_style.transformer_net import TransformerNet
@@ -37,6 +38,22 @@ def test_ports_loss_is_that_of_our_config(compose_config, tmp_path):
     grams = {name: ports_gram(maps) for name, maps in network(style_image).items()}
     expected = ports_loss(features, stylized, photos, grams)
     torch.testing.assert_close(sum(ours(stylized, photos).values()), expected, rtol=1e-3, atol=0)
+
+
+def test_the_paper_s_number_of_images(photo, vgg, tmp_path, monkeypatch):
+    """In larger batches: fewer steps, at a higher rate."""
+    for index in range(4):
+        photo(tmp_path / "photos" / f"{index}.png", 40, 48, seed=index)
+    seen = []
+    monkeypatch.setattr("benchmarks.train_step.train", seen.append)
+    monkeypatch.setattr("benchmarks.train_step.read_metadata", lambda _: {"losses": {"steps": 2500, "seconds": 80}})
+    args = parse(["--device=cpu", f"--photos={tmp_path / 'photos'}", f"--weights={vgg('vgg16')[1]}", "--whole", "64"])
+    assert whole(args, 64) == {
+        "batch_size": 64, "learning_rate": 4e-3, "images_per_second": 2000, "steps": 2500, "seconds": 80
+    }  # fmt: skip
+    (cfg,) = seen
+    assert (cfg.max_steps, cfg.batch_size, cfg.optimizer.lr) == (2500, 64, 4e-3)
+    assert cfg.model.padding == "input" and cfg.loss_network.name == "vgg16_caffe" and cfg.init_from is None
 
 
 @pytest.mark.slow
