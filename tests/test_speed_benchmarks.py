@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import run_command
+from conftest import ROOT, run_command
 from omegaconf import OmegaConf
 
 from benchmarks.ports import LAYERS, copy_parameters, ports_gram, ports_loss, ports_transformer, random_vgg16
@@ -71,3 +71,10 @@ def test_benchmark_ends_with_a_line_of_json(command, tmp_path):
     result = json.loads(finished.stdout.splitlines()[-1])
     assert result == json.loads((tmp_path / "out.json").read_text())
     assert result["ratio"] > 0 and result["versions"]["torch"]
+
+
+def test_figures_of_the_documentation_are_measured_ones():
+    text = (ROOT / "docs/performance.md").read_text()
+    for name, keys in {"train_step_cpu": ("ratio", "ratio_default"), "stylize_cpu": ("ratio", "ratio_slim")}.items():
+        result = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+        assert all(f"{result[key]} times" in text for key in keys)
