@@ -10,6 +10,8 @@ from importlib.metadata import version
 import torch
 from rich.progress import track
 
+SECONDS_A_TURN = 1
+
 
 def now() -> float:
     """Seconds, when the accelerator has done all that it was given."""
@@ -19,14 +21,19 @@ def now() -> float:
 
 
 def alternate(sides: dict[str, Callable[[], object]], repeats: int, warm_up: int = 2) -> dict[str, dict[str, float]]:
-    """Median, smallest and largest seconds of each side; they take turns, so that a slow moment hits them all."""
+    """Median, smallest and largest seconds of each side; they take turns, so that a slow moment hits them all.
+
+    A turn lasts a second at least, so that a short side's time is not that of the caches the side before it left cold.
+    """
     times: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in track(range(warm_up + repeats), "measuring"):
         for name, run in sides.items():
-            begun = now()
-            run()
+            begun, runs = now(), 0
+            while not runs or now() - begun < SECONDS_A_TURN:
+                run()
+                runs += 1
             if repeat >= warm_up:
-                times[name].append(now() - begun)
+                times[name].append((now() - begun) / runs)
     return {name: spread(values) for name, values in times.items()}
 
 

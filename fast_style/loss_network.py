@@ -89,19 +89,20 @@ class LossNetwork(nn.Module):
             if stage.startswith("pool"):
                 x = self.pool(x, 2) if min(x.shape[-2:]) > 1 else x
             else:
-                x = F.relu(self._convolve(self._pad(x), f"conv{stage[4:]}"), inplace=True)
+                border = 1 if self.padding == "zeros" else 0
+                x = F.relu(self._convolve(self._pad(x), f"conv{stage[4:]}", border), inplace=True)
             if stage in layers:
                 features[stage] = self._read_out(x, stage[4:])
         return features
 
     def _pad(self, x: Tensor) -> Tensor:
-        if self.padding == "zeros":
-            return F.pad(x, (1, 1, 1, 1))
+        if self.padding == "zeros":  # which the convolution does
+            return x
         # Reflection needs two pixels to reflect.
         return reflection_pad(x, 1) if min(x.shape[-2:]) > 1 else replication_pad(x)
 
-    def _convolve(self, x: Tensor, name: str) -> Tensor:
-        return F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"))
+    def _convolve(self, x: Tensor, name: str, padding: int = 0) -> Tensor:
+        return F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=padding)
 
     def _read_out(self, x: Tensor, layer: str) -> Tensor:
         if self.heads == "none":

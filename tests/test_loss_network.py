@@ -156,7 +156,7 @@ def test_layers_argument_stops_early(vgg, monkeypatch):
     everything = network(images)
     run = []
     convolve = network._convolve
-    monkeypatch.setattr(network, "_convolve", lambda x, name: run.append(name) or convolve(x, name))
+    monkeypatch.setattr(network, "_convolve", lambda x, name, *rest: run.append(name) or convolve(x, name, *rest))
     features = network(images, ["relu2_2"])
     assert list(features) == ["relu2_2"]
     assert torch.equal(features["relu2_2"], everything["relu2_2"])
