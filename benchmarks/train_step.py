@@ -238,9 +238,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, help="a folder of photos, to measure how fast they are read")
     parser.add_argument("--whole", type=int, nargs="+", metavar="BATCH_SIZE", help="train the paper's recipe as well")
     parser.add_argument("--images", type=int, default=160_000, help="of such a run")
-    parser.add_argument(
-        "--weights", type=Path, help="of its loss network, vgg16_caffe; default: download"
-    )
+    parser.add_argument("--weights", type=Path, help="of its loss network, vgg16_caffe; default: download")
     parser.add_argument("--output", type=Path, help="a JSON file to write as well")
     args = parser.parse_args(argv)
     if args.whole and not args.photos:
