@@ -3,7 +3,7 @@
     python scripts/prepare_photos.py /data/coco/train2017 /data/coco288
     python train.py data=folder data.root=/data/coco288 ...
 
-COCO's 118,000 photos become some 3 GB and are read about three times as fast. Started again, it goes on where it was.
+Started again, it goes on where it was.
 """
 
 import argparse
