@@ -11,7 +11,7 @@ from torch import nn
 
 from fast_style import FastStyleError, check_choice
 from fast_style.checkpoint import load_network
-from fast_style.hardware import pick_device, pick_precision
+from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, find_images
 from fast_style.sampling import Variant, parse_size, sample_files
 from fast_style.stylize import stylize_files
@@ -82,13 +82,17 @@ def infer(cfg: DictConfig) -> int:
     if OmegaConf.is_missing(cfg, "ckpt"):
         raise FastStyleError("give ckpt=... (python infer.py --help shows all keys)")
     check_choice("precision", cfg.precision, ("auto", "32-true", "bf16-mixed", "16-mixed"))
+    check_choice("compile", cfg.compile, (True, False))
     for key, least in {"batch_size": 1, "max_size": 1, "count": 1, "seed": 0}.items():
         if cfg[key] is not None and (not isinstance(cfg[key], int) or cfg[key] < least):
             raise FastStyleError(f"{key}={cfg[key]}: must be a whole number, at least {least}")
     network, style = load_network(str(cfg.ckpt))
     check_keys(cfg, network)
     device = pick_device(cfg.device)
+    keep_freed_memory()
     precision = pick_precision(cfg.precision, device)
+    if cfg.compile:
+        network.compile()
     draw = stylize_photos if cfg.input is not None else draw_textures
     written, failures = draw(cfg, network.to(device), style, precision)
     print(f"wrote {written[0]}" if len(written) == 1 else f"wrote {len(written)} images")

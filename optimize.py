@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from fast_style import FastStyleError, check_choice, quilting
-from fast_style.hardware import pick_device
+from fast_style.hardware import keep_freed_memory, pick_device
 from fast_style.images import WRITABLE_SUFFIXES, read_image, resize_short_side, write_image
 from fast_style.inversion import InversionLoss
 from fast_style.loss_network import load_loss_network, with_mean_activation_one, with_random_weights
@@ -172,6 +172,7 @@ def run(cfg: DictConfig) -> None:
         raise FastStyleError(f"give {'=... and '.join(sorted(missing))}=... (python optimize.py --help shows all keys)")
     config = OmegaConf.to_container(cfg, resolve=True)
     check(config)
+    keep_freed_memory()
     TASKS[config["task"]](config, pick_device(config["device"]))
 
 

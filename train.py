@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from fast_style import FastStyleError, check_choice
 from fast_style.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, Throughput, parse_duration
 from fast_style.checkpoint import check_resumable, save_release
-from fast_style.hardware import pick_device, pick_precision
+from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.images import read_image
 from fast_style.sampling import Variant, sample_files
 from fast_style.style_transfer import StyleTransfer
@@ -80,6 +80,7 @@ def train(cfg: DictConfig) -> float:
     check(config)
     run_dir = Path(config["run_dir"])
     pl.seed_everything(config["seed"], verbose=False)
+    keep_freed_memory()
     module = TASKS[config["task"]](config)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
     if config["channels_last"]:

@@ -1,8 +1,10 @@
 """What the benchmarks of speed share: a clock, the machine's name, and its peak."""
 
+import ctypes
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -10,7 +12,10 @@ from importlib.metadata import version
 import torch
 from rich.progress import track
 
+from fast_style.hardware import M_MMAP_MAX, M_TRIM_THRESHOLD, keep_freed_memory
+
 SECONDS_A_TURN = 1
+M_MMAP_THRESHOLD = -3  # of glibc's <malloc.h>
 
 
 def now() -> float:
@@ -23,11 +28,15 @@ def now() -> float:
 def alternate(sides: dict[str, Callable[[], object]], repeats: int, warm_up: int = 2) -> dict[str, dict[str, float]]:
     """Median, smallest and largest seconds of each side; they take turns, so that a slow moment hits them all.
 
-    A turn lasts a second at least, so that a short side's time is not that of the caches the side before it left cold.
+    A turn lasts a second at least, after one run that is not timed, so that no side's time is that of caches and memory
+    as the side before it left them. The side "ports" runs with the C library's own treatment of freed memory, as ports
+    do, the others with ours.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in track(range(warm_up + repeats), "measuring"):
         for name, run in sides.items():
+            give_freed_memory_back() if name == "ports" else keep_freed_memory()
+            run()
             begun, runs = now(), 0
             while not runs or now() - begun < SECONDS_A_TURN:
                 run()
@@ -35,6 +44,16 @@ def alternate(sides: dict[str, Callable[[], object]], repeats: int, warm_up: int
             if repeat >= warm_up:
                 times[name].append((now() - begun) / runs)
     return {name: spread(values) for name, values in times.items()}
+
+
+def give_freed_memory_back() -> None:
+    """Undo keep_freed_memory: what glibc comes to by itself in a process that has freed large tensors."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_THRESHOLD, 2**25)
+        libc.mallopt(M_MMAP_MAX, 2**16)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**26)
+        libc.malloc_trim(0)
 
 
 def spread(seconds: list[float]) -> dict[str, float]:

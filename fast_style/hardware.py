@@ -1,4 +1,8 @@
-"""Which device and precision suit this machine."""
+"""Which device and precision suit this machine, and memory that is kept between layers."""
+
+import ctypes
+import sys
+from contextlib import suppress
 
 import torch
 
@@ -31,3 +35,20 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+# Of glibc's <malloc.h>.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+def keep_freed_memory() -> None:
+    """Have a Linux process keep the memory of tensors that are done with, for the next ones.
+
+    By default glibc hands large blocks back to the system, which must fill with zeros whatever it gives out again: for
+    pictures of a megapixel that takes a quarter of the time. Elsewhere nothing is done.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(M_MMAP_MAX, 0)
+            libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

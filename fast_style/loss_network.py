@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, VGG19_Weights
 
 from fast_style import FastStyleError, check_choice
-from fast_style.channels_last import reflection_pad, replication_pad
+from fast_style.channels_last import padded_conv
 
 IMAGENET_MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CAFFE_MEAN_STD = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
@@ -89,20 +89,17 @@ class LossNetwork(nn.Module):
             if stage.startswith("pool"):
                 x = self.pool(x, 2) if min(x.shape[-2:]) > 1 else x
             else:
-                border = 1 if self.padding == "zeros" else 0
-                x = F.relu(self._convolve(self._pad(x), f"conv{stage[4:]}", border), inplace=True)
+                x = F.relu(self._convolve(x, f"conv{stage[4:]}", self.padding), inplace=True)
             if stage in layers:
                 features[stage] = self._read_out(x, stage[4:])
         return features
 
-    def _pad(self, x: Tensor) -> Tensor:
-        if self.padding == "zeros":  # which the convolution does
-            return x
+    def _convolve(self, x: Tensor, name: str, padding: str | None = None) -> Tensor:
+        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+        if padding != "reflect":
+            return F.conv2d(x, weight, bias, padding=1 if padding == "zeros" else 0)
         # Reflection needs two pixels to reflect.
-        return reflection_pad(x, 1) if min(x.shape[-2:]) > 1 else replication_pad(x)
-
-    def _convolve(self, x: Tensor, name: str, padding: int = 0) -> Tensor:
-        return F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=padding)
+        return padded_conv(x, weight, bias, 1, "reflect" if min(x.shape[-2:]) > 1 else "replicate")
 
     def _read_out(self, x: Tensor, layer: str) -> Tensor:
         if self.heads == "none":

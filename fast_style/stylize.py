@@ -29,15 +29,15 @@ class Picture(NamedTuple):
 
 @torch.inference_mode()
 def stylize(transformer: TransformerNet, content_images: Tensor, precision: str = "32-true") -> Tensor:
-    """Stylise RGB images (B, 3, H, W) in [0, 1]: float32 of the same size, in [0, 1], on the CPU.
+    """Stylise RGB images (B, 3, H, W) in [0, 1]: float32 of the same size, in [0, 1], on the transformer's device.
 
-    `precision` is Lightning's name: 32-true, bf16-mixed or 16-mixed. The images are moved to the transformer's device.
+    `precision` is Lightning's name: 32-true, bf16-mixed or 16-mixed.
     """
     device = next(transformer.parameters()).device
     dtype = torch.float16 if precision.startswith("16") else torch.bfloat16
     with torch.autocast(device.type, dtype, enabled=precision.endswith("mixed")):
         stylized = transformer(content_images.to(device))
-    return stylized.float().clamp(0, 1).cpu()
+    return stylized.float().clamp(0, 1)
 
 
 def stylize_files(
@@ -112,7 +112,7 @@ def _stylize(transformer: TransformerNet, batch: list[Picture], precision: str) 
     if batch[0].failure:
         return batch
     try:
-        stylized = stylize(transformer, torch.stack([picture.image for picture in batch]), precision)
+        stylized = stylize(transformer, torch.stack([picture.image for picture in batch]), precision).cpu()
         return [picture._replace(image=image) for picture, image in zip(batch, stylized, strict=True)]
     except RuntimeError as error:  # out of memory has no type of its own on the CPU
         reason = str(error).splitlines()[0]

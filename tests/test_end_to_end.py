@@ -192,6 +192,16 @@ def test_one_image(infer, photo, tmp_path, model):
     np.testing.assert_allclose(stylized, expected, atol=1 / 255)
 
 
+@pytest.mark.slow
+def test_compiled(infer, photo, tmp_path, model):
+    source = photo(tmp_path / "work" / "photo.png", 37, 53)
+    finished = infer("input=photo.png", "precision=32-true", "device=cpu", "compile=true")
+    assert finished.returncode == 0, finished.stderr
+    stylized, _ = read_image(tmp_path / "work" / "photo_starry_night.png")
+    expected = stylize(load_transformer(model)[0], read_image(source)[0][None])[0]
+    np.testing.assert_allclose(stylized, expected, atol=2 / 255)
+
+
 def test_folder_with_a_bad_file(infer, photo, tmp_path):
     photos = tmp_path / "photos"
     photo(photos / "a.jpg", 20, 30)
@@ -230,10 +240,11 @@ def test_output_file(infer, photo, tmp_path):
         (["input=photo.png", "ckpt=none.safetensors"], ["ckpt=none.safetensors", "no such file"]),
         (["input=photo.png", "ckpt=photo.png"], ["photo.png"]),
         (["input=photo.png", "device=toaster"], ["device=toaster"]),
+        (["input=photo.png", "compile=maybe"], ["compile=maybe"]),
         ([], ["input"]),
         (["input='*.png'", "output=one.png"], ["output=one.png", "2 images"]),
     ],
-    ids=["input", "ckpt", "not a model", "device", "no input", "two images into one file"],
+    ids=["input", "ckpt", "not a model", "device", "compile", "no input", "two images into one file"],
 )
 def test_infer_errors_are_one_line(run_here, model, photo, tmp_path, monkeypatch, overrides, parts):
     for name in ("photo.png", "photo2.png"):

@@ -1,5 +1,9 @@
 """Devices and precisions: names in, Lightning's names out."""
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -45,6 +49,23 @@ def test_bfloat16_only_where_the_processor_multiplies_it(monkeypatch, capabiliti
 def test_bfloat16_from_ampere_on(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert pick_precision("auto", torch.device("cuda")) == expected
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not glibc: the setting does nothing here")
+def test_freed_memory_is_kept():
+    """Resident pages while a tensor of 64 MiB exists no more, before and after the setting."""
+    program = """
+import torch
+from fast_style.hardware import keep_freed_memory
+def pages():
+    torch.ones(2**24)
+    return int(open("/proc/self/statm").read().split()[1])
+before = pages()
+keep_freed_memory()
+print(pages() - before)
+"""
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(finished.stdout) * 4096 > 2**25
 
 
 @pytest.mark.gpu

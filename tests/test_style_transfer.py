@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fast_style import FastStyleError
 from fast_style.checkpoint import load_transformer, read_metadata
@@ -174,6 +175,25 @@ def test_a_compiled_step_is_the_same_step(module):
     expected = gradients()
     build.compile_training(backend="eager", fullgraph=True)
     torch.testing.assert_close(gradients(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_terms_on_a_gpu_as_far_as_types_and_shapes_go(module, monkeypatch):
+    """Traced on CUDA tensors without memory, which need no GPU: the branches that only a GPU takes, under bfloat16."""
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+    build = module()
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.autocast("cuda", torch.bfloat16):
+        for part in build.modules():
+            for name, parameter in part._parameters.items():
+                part._parameters[name] = torch.nn.Parameter(torch.empty_like(parameter, device="cuda"))
+            for name, buffer in part._buffers.items():
+                part._buffers[name] = torch.empty_like(buffer, device="cuda") if buffer is not None else None
+        images = torch.empty(2, 3, 32, 32, device="cuda")
+        assert build(images).dtype == torch.bfloat16
+        terms = build.terms(images)
+    assert set(terms) == {"content_loss", "style_loss", "tv_loss"}
+    assert all((term.dtype, term.device.type, term.shape) == (torch.float32, "cuda", ()) for term in terms.values())
+    assert sum(terms.values()).requires_grad
 
 
 @pytest.mark.gpu

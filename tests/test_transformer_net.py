@@ -8,7 +8,7 @@ import yaml
 from conftest import ROOT
 from torch import nn
 
-from fast_style.transformer_net import ResidualBlock, TransformerNet, UpsampleConv, reflection_indices
+from fast_style.transformer_net import ResidualBlock, ToRGB, TransformerNet, UpsampleConv, reflection_indices
 
 CONFIGS = ("johnson", "paper", "slim")
 
@@ -184,3 +184,17 @@ def interior_variation(upsampling):
 def test_upsampling_a_constant_leaves_no_checkerboard():
     assert interior_variation("nearest") < 1e-6
     assert interior_variation("transposed") > 1e-2, "and the paper's upsampling does"
+
+
+@pytest.mark.parametrize("padding", ["reflect", "zeros"])
+@pytest.mark.parametrize("kernel_size, size", [(3, (4, 6)), (9, (10, 8)), (3, (5, 4))])
+def test_last_convolution_in_blocks_is_the_convolution(padding, kernel_size, size):
+    torch.manual_seed(0)
+    layer, images = ToRGB(2, kernel_size, padding).double(), torch.randn(2, 2, *size, dtype=torch.float64)
+    (conv,) = layer
+    amount, mode = kernel_size // 2, {"reflect": "reflect", "zeros": "constant"}[padding]
+    expected = F.conv2d(F.pad(images, (amount,) * 4, mode), conv.weight, conv.bias)
+    torch.testing.assert_close(layer(images), expected)
+    weights = torch.randn_like(expected)
+    (own,) = torch.autograd.grad((layer(images) * weights).sum(), conv.weight)
+    torch.testing.assert_close(own, torch.autograd.grad((expected * weights).sum(), conv.weight)[0])
