@@ -109,23 +109,24 @@ def compare(loss: PerceptualLoss, transformer: TransformerNet, photo: Tensor, no
 
 
 def summarise(photos: list[dict]) -> dict:
-    """Means and standard deviations over photos, and how many iterations each takes to be as good as the network."""
-    curves = [[photo["lbfgs"][iteration] for photo in photos] for iteration in range(len(photos[0]["lbfgs"]))]
-    lbfgs, network = spread(curves), spread([[photo["network"] for photo in photos]])
+    """What the objective is over the photos, and how many iterations it takes to be as good as the network."""
+    network, unstylised = (describe([photo[name] for photo in photos]) for name in ("network", "unstylised"))
+    lbfgs = [describe(values) for values in zip(*(photo["lbfgs"] for photo in photos), strict=True)]
+    means = [point["mean"] for point in lbfgs]
     return {
         "photos": len(photos),
-        "network": {name: values[0] for name, values in network.items()},
-        "unstylised": {name: values[0] for name, values in spread([[p["unstylised"] for p in photos]]).items()},
-        "iterations_to_network": first_reached(lbfgs["mean"], network["mean"][0]),
+        "network": network,
+        "unstylised": unstylised,
+        "iterations_to_network": first_reached(means, network["mean"]),
         "iterations_to_network_by_photo": [first_reached(p["lbfgs"], p["network"]) for p in photos],
         "clipped_iterations_to_network_by_photo": [first_reached(p["clipped"], p["network"]) for p in photos],
-        "lbfgs": lbfgs,
+        "lbfgs": {"mean": means, "std": [point["std"] for point in lbfgs]},
     }
 
 
-def spread(columns: list[list[float]]) -> dict[str, list[float]]:
-    kinds = {"mean": statistics.mean, "std": statistics.pstdev}
-    return {name: [round(kind(values), 5) for values in columns] for name, kind in kinds.items()}
+def describe(values: Sequence[float]) -> dict[str, float]:
+    kinds = {"mean": statistics.mean, "std": statistics.pstdev, "median": statistics.median}
+    return {name: round(kind(values), 5) for name, kind in kinds.items()}
 
 
 def measure(args: argparse.Namespace, result: dict) -> None:
@@ -145,14 +146,16 @@ def measure(args: argparse.Namespace, result: dict) -> None:
 def table(result: dict) -> str:
     """The result as a table in Markdown."""
     lines = [
-        "| | photo | network | L-BFGS is as good after | per photo | clipped L-BFGS, per photo |",
+        "| | photo, median | network | L-BFGS is as good after | per photo | clipped L-BFGS, per photo |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for size in sorted(result["sizes"], key=int):
         row = result["sizes"][size]
-        levels = (f"{row[name]['mean']:.3f} ± {row[name]['std']:.3f}" for name in ("unstylised", "network"))
-        counts = (interval(row[f"{name}iterations_to_network_by_photo"]) for name in ("", "clipped_"))
-        lines.append(" | ".join((f"| {size} px", *levels, f"{reached(row)} iterations", *counts)) + " |")
+        network, photo = row["network"], row["unstylised"]["median"]
+        cells = [f"{size} px", f"{photo:.2f}", f"{network['mean']:.2f} ± {network['std']:.2f}"]
+        cells += [f"{reached(row)} iterations"]
+        cells += [interval(row[f"{name}iterations_to_network_by_photo"]) for name in ("", "clipped_")]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -172,7 +175,8 @@ def plot(result: dict, path: Path) -> None:
     from matplotlib.figure import Figure  # only here: an optional dependency
 
     sizes = sorted(result["sizes"], key=int)
-    figure = Figure(figsize=(1 + 3.4 * len(sizes), 3.9), layout="constrained")
+    figure = Figure(figsize=(1 + 3.4 * len(sizes), 4.1), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.06)
     for axes, size in zip(figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0], sizes, strict=True):
         draw(axes, result["sizes"][size])
         axes.set(title=f"{size} x {size} pixels", xlabel="iterations of L-BFGS")
@@ -184,19 +188,23 @@ def plot(result: dict, path: Path) -> None:
 
 
 def draw(axes, row: dict) -> None:
-    last = len(row["lbfgs"]["mean"]) - 1
-    lines = {"photo, unstylised": ("unstylised", "C7"), "network, one forward pass": ("network", "C0")}
-    for label, (name, color) in lines.items():
-        mean, std = row[name]["mean"], row[name]["std"]
-        axes.plot([0, last], [mean, mean], color=color, label=label)
-        axes.fill_between([0, last], mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
-    mean, std = (torch.tensor(row["lbfgs"][name]) for name in ("mean", "std"))
-    axes.plot(mean, color="C3", label="L-BFGS from white noise")
-    axes.fill_between(range(last + 1), mean - std, mean + std, color="C3", alpha=0.15, linewidth=0)
+    from matplotlib.ticker import LogLocator, ScalarFormatter
+
+    iterations = range(len(row["lbfgs"]["mean"]))
+    network = {name: [row["network"][name]] * len(iterations) for name in ("mean", "std")}
+    # The median: a single photo can have thirty times the others' objective.
+    axes.axhline(row["unstylised"]["median"], color="C7", linestyle="--", label="photo, unstylised (median)")
+    for label, curve, color in (("network", network, "C0"), ("L-BFGS from white noise", row["lbfgs"], "C3")):
+        mean, std = torch.tensor(curve["mean"]), torch.tensor(curve["std"])
+        axes.plot(iterations, mean, color=color, label=f"{label} (mean and standard deviation)")
+        axes.fill_between(iterations, mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
     if (count := row["iterations_to_network"]) is not None:
         axes.plot(count, mean[count], "o", color="black", markersize=4)
         axes.annotate(f"{count} iterations", (count, mean[count]), (8, 10), textcoords="offset points")
-    axes.set(xlim=(0, last), yscale="log")
+    axes.set(xlim=(0, len(iterations) - 1), yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
 
 
