@@ -70,7 +70,7 @@ def style_transfer(config: dict, device: torch.device) -> None:
         content, painting = rescale(content_image, scale), rescale(style_image, scale)
         starts = {"noise": noise(config, content.shape, device), "content": content, "style": fit(painting, content)}
         perceptual_loss = PerceptualLoss(loss_network, painting, **objective)
-        return partial(perceptual_loss, content_images=content), starts[start]
+        return perceptual_loss.for_content(content), starts[start]
 
     optimize(config, stage, halvings(max(content_image.shape), config["coarsest_size"]), alpha)
 

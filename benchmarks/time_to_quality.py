@@ -45,13 +45,12 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # train.py is no part of the package
 
+from benchmarks.objective_against_iterations import first_reached, held_out_photos, white_noise  # noqa: E402
 from benchmarks.ports import no_style, ports_loss, ports_transformer, random_vgg16  # noqa: E402
 from benchmarks.timing import environment, now  # noqa: E402
 from fast_style import FastStyleError  # noqa: E402
 from fast_style.callbacks import ResumePoint  # noqa: E402
-from fast_style.content import CROP_MARGIN, CentreCrops, ImageFolder  # noqa: E402
 from fast_style.hardware import pick_device, pick_precision  # noqa: E402
-from fast_style.images import find_images  # noqa: E402
 from fast_style.losses import PerceptualLoss  # noqa: E402
 from fast_style.optimization import optimize_pixels  # noqa: E402
 from fast_style.style_transfer import StyleTransfer  # noqa: E402
@@ -139,11 +138,7 @@ class Benchmark:
         self.style = config["style"]["name"]
         self.device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
         self.loss: PerceptualLoss = StyleTransfer(config | {"init_from": None}).perceptual_loss.to(self.device)
-        paths = find_images(args.photos)[-args.count :]
-        if len(paths) < args.count:
-            raise FastStyleError(f"--photos {args.photos} holds {len(paths)} images, fewer than --count {args.count}")
-        images = ImageFolder(paths, round(args.size * CROP_MARGIN), args.scratch / "unreadable.txt")
-        self.photos = [crop[None].float() / 255 for crop in track(CentreCrops(images, args.size), "held-out photos")]
+        self.photos = held_out_photos(args.photos, args.count, args.size)
 
     def compose(self, *overrides: str) -> DictConfig:
         """The config of train.py, with the arguments of the command line and `overrides`."""
@@ -223,9 +218,8 @@ class Benchmark:
         totals = [0.0] * (max(wanted) + 1)
         for index, photo in enumerate(subset, start=1):
             on_device, seconds, begun = photo.to(self.device), 0.0, now()
-            noise = torch.rand(photo.shape, generator=torch.Generator().manual_seed(index)).to(self.device)
-            first = noise if start == "noise" else on_device
-            states = optimize_pixels(partial(self.loss, content_images=on_device), first, max(wanted))
+            first = white_noise(photo.shape, index).to(self.device) if start == "noise" else on_device
+            states = optimize_pixels(self.loss.for_content(on_device), first, max(wanted))
             label = f"L-BFGS from {start}, photo {index} of {len(subset)}"
             for iteration, terms, image in track(states, label, total=max(wanted) + 1):
                 totals[iteration] += sum(terms.values()) / len(subset)
@@ -269,12 +263,6 @@ def named_means(point: dict) -> dict[str, float]:
     return {name: round(value, 4) for name, value in zip(("content", "style", "total"), means(point), strict=True)}
 
 
-def worth(lbfgs: dict, total: float) -> int | None:
-    """The first iteration at which L-BFGS is as good as `total`, on the mean of the same photos; None if never."""
-    reached = (i for i, loss in enumerate(lbfgs["mean_total_loss_by_iteration"]) if loss <= total)
-    return next(reached, None)
-
-
 def networks(result: dict) -> list[tuple[str, dict]]:
     """All evaluated networks with the name of their curve."""
     curves = [*result.get("ours", []), {"name": "ports' way"} | result.get("ports", {"points": []})]
@@ -297,9 +285,11 @@ def summarise(result: dict) -> None:
         row += [f"{value:.3f}" for value in point["mean"].values()]
         point["worth_lbfgs_iterations"] = {}
         for start, curve in lbfgs.items():
-            iterations = worth(curve, means(point, len(curve["points"][0]["photos"]))[2])
+            totals = curve["mean_total_loss_by_iteration"]
+            # On the mean of the photos that L-BFGS had.
+            iterations = first_reached(totals, means(point, len(curve["points"][0]["photos"]))[2])
             point["worth_lbfgs_iterations"][start] = iterations
-            limit = len(curve["mean_total_loss_by_iteration"]) - 1
+            limit = len(totals) - 1
             row.append(f"> {limit}" if iterations is None else str(iterations))
         table.add_row(*row)
     for start, curve in lbfgs.items():

@@ -1,6 +1,7 @@
 """Perceptual losses: Gram matrices, total variation, and the objective as weighted terms by name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -124,15 +125,27 @@ class PerceptualLoss(nn.Module):
 
         Both arguments are RGB (B, 3, H, W) in [0, 1].
         """
-        style_grams = dict(self.named_buffers(recurse=False))
-        return {name: value.mean() for name, value in self.per_image(stylized, content_images, style_grams).items()}
+        return self._terms(stylized, self.content_features(content_images))
 
-    def per_image(self, stylized: Tensor, content_images: Tensor, style_grams: dict[str, Tensor]) -> dict[str, Tensor]:
+    def for_content(self, content_images: Tensor) -> Callable[[Tensor], dict[str, Tensor]]:
+        """The same terms as a function of `stylized` alone, where many are compared with the same content images."""
+        return partial(self._terms, content_features=self.content_features(content_images))
+
+    def content_features(self, content_images: Tensor) -> dict[str, Tensor]:
+        """Features of content images (B, 3, H, W) at the content layers, without a graph."""
+        with torch.no_grad():
+            return self.loss_network(content_images, self.content_layers)
+
+    def _terms(self, stylized: Tensor, content_features: dict[str, Tensor]) -> dict[str, Tensor]:
+        style_grams = dict(self.named_buffers(recurse=False))
+        return {name: value.mean() for name, value in self.per_image(stylized, content_features, style_grams).items()}
+
+    def per_image(
+        self, stylized: Tensor, content_features: dict[str, Tensor], style_grams: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         """The terms of every image, (B,), where `style_grams` has one style, (1, C, C), or one for each, (B, C, C)."""
         # Under autocast the image arrives in bfloat16, which is coarser than 8 bits a channel.
         stylized = stylized.float()
-        with torch.no_grad():
-            content_features = self.loss_network(content_images, self.content_layers)
         content = style = 0.0
         for scale in self.style_scales:
             wanted = {*self.style_layers, *self.content_layers} if scale == 1 else self.style_layers

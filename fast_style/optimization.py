@@ -1,6 +1,6 @@
 """The slow way: optimise the pixels of an image (Gatys, Ecker, Bethge, "Image Style Transfer Using CNNs", CVPR 2016).
 
-objective = partial(perceptual_loss, content_images=photo)
+objective = perceptual_loss.for_content(photo)
 for iteration, terms, image in optimize_pixels(objective, start=photo, iterations=500):
     ...
 """

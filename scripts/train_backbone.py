@@ -122,7 +122,7 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             stylized = self.backbone(content_images, self.statistics[chosen])
             grams = {name: gram[chosen] for name, gram in self.grams.items()}
-            terms = self.loss.per_image(stylized, content_images, grams)
+            terms = self.loss.per_image(stylized, self.loss.content_features(content_images), grams)
         self.optimizer.zero_grad()
         # The logarithm: a style with next to no energy in one layer has a huge relative error there, and its gradient
         # would drown the others'.

@@ -232,6 +232,18 @@ def test_zero_where_it_should_be(perceptual_loss):
     assert float(loss(torch.full((1, 3, 8, 8), 0.5), PHOTOS[:1, :, :8, :8])["tv_loss"]) == 0
 
 
+def test_for_content_looks_at_the_photo_once(perceptual_loss):
+    loss, *_ = perceptual_loss("vgg16_caffe", "objective=johnson2016")
+    expected = loss(STYLIZED, PHOTOS)
+    seen = []
+    hook = loss.loss_network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    objective = loss.for_content(PHOTOS)
+    for _ in range(2):
+        assert objective(STYLIZED) == expected
+    hook.remove()
+    assert sum(images is PHOTOS for images in seen) == 1 and len(seen) == 3
+
+
 def test_without_content_the_other_terms_are_the_same(perceptual_loss):
     layers = ("objective.content_layers=[relu2_2]", "objective.style_layers=[relu1_2,relu3_3]")
     loss, *_ = perceptual_loss("vgg16", "objective=relative", "objective.tv_weight=0.01", *layers)

@@ -9,7 +9,7 @@ from conftest import TINY_RUN
 from PIL import Image
 
 from benchmarks import time_to_quality
-from benchmarks.time_to_quality import Benchmark, Clock, main, means, parse, worth
+from benchmarks.time_to_quality import Benchmark, Clock, main, means, parse
 from fast_style import FastStyleError
 
 TINY = (*TINY_RUN, "style=mosaic", "init_from=null", "data.num_workers=0")
@@ -76,12 +76,10 @@ def make_identity(convolution):
     torch.nn.init.zeros_(convolution.bias)
 
 
-def test_means_and_worth():
+def test_means():
     point = {"photos": [[1, 2, 3], [3, 4, 0], [5, 0, 0]]}
     assert means(point) == pytest.approx((3, 2, 6))
     assert means(point, 2) == pytest.approx((4, 2, 6))
-    lbfgs = {"mean_total_loss_by_iteration": [4.0, 5.0, 2.0, 1.0]}
-    assert [worth(lbfgs, total) for total in (9, 3, 1, 0.5)] == [0, 2, 3, None]
 
 
 def test_same_numbers():
