@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from fast_style.loss_network import LossNetwork
-from fast_style.losses import relative_error, total_variation
+from fast_style.losses import relative_error, variation_per_pixel
 
 
 class InversionLoss(nn.Module):
@@ -24,8 +24,7 @@ class InversionLoss(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """{"content_loss", "tv_loss"}: scalars for RGB (1, 3, H, W) in [0, 1]; TV is per pixel, so fit for any size."""
         features = self.loss_network(images, [self.layer])[self.layer]
-        pixels = images.shape[-2] * images.shape[-1]
         return {
             "content_loss": relative_error(features, self.target).mean(),
-            "tv_loss": self.tv_weight * total_variation(images).mean() / pixels,
+            "tv_loss": self.tv_weight * variation_per_pixel(images).mean(),
         }

@@ -74,14 +74,21 @@ def relative_error(value: Tensor, target: Tensor) -> Tensor:
     return (value - target).square().flatten(1).sum(1) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
 
 
+def variation_per_pixel(images: Tensor) -> Tensor:
+    """Total variation over the number of pixels: (B, C, H, W) -> (B,). One weight means the same at every size."""
+    return total_variation(images) / (images.shape[-2] * images.shape[-1])
+
+
 ERRORS = {"mean_squared": mean_squared_error, "relative": relative_error}
+VARIATIONS = {"mean_squared": total_variation, "relative": variation_per_pixel}
 
 
 class PerceptualLoss(nn.Module):
     """The weighted content, style and total-variation terms for one style image; holds the style's Gram matrices.
 
     style_image    (1, 3, H, W) RGB in [0, 1]
-    error          mean_squared | relative, of features and of Gram matrices
+    error          mean_squared | relative, of features and of Gram matrices; total variation is summed over the image
+                   with the first, as in the paper, and averaged over its pixels with the second
     style_scales   sizes at which Gram matrices are compared; the paper's is [1]. At 0.5 a layer sees strokes twice as
                    large (as in coarse-to-fine synthesis, Gatys et al. 2017), at a quarter of the cost.
     Style errors are summed over layers and averaged over scales, content errors are summed over layers.
@@ -108,7 +115,7 @@ class PerceptualLoss(nn.Module):
             raise FastStyleError(
                 "objective.content_layers and style_layers each need a layer, and objective.style_scales must contain 1"
             )
-        self.error, self.style_scales = ERRORS[error], list(style_scales)
+        self.error, self.variation, self.style_scales = ERRORS[error], VARIATIONS[error], list(style_scales)
         for name, gram in self.style_grams(style_image).items():
             self.register_buffer(name, gram, persistent=False)
 
@@ -161,7 +168,7 @@ class PerceptualLoss(nn.Module):
         return {
             "content_loss": self.content_weight * content,
             "style_loss": self.style_weight * style,
-            "tv_loss": self.tv_weight * total_variation(stylized),
+            "tv_loss": self.tv_weight * self.variation(stylized),
         }
 
     def without_content(self, images: Tensor) -> dict[str, Tensor]:
@@ -170,7 +177,7 @@ class PerceptualLoss(nn.Module):
         errors = [self.error(gram, style_grams[name]) for name, gram in self.style_grams(images).items()]
         return {
             "style_loss": self.style_weight * sum(errors).mean() / len(self.style_scales),
-            "tv_loss": self.tv_weight * total_variation(images).mean(),
+            "tv_loss": self.tv_weight * self.variation(images).mean(),
         }
 
     @staticmethod

@@ -209,6 +209,14 @@ def test_published_objectives(perceptual_loss, network, overrides):
     assert float(sum(terms.values())) == pytest.approx(sum(expected.values()), rel=1e-4)
 
 
+def test_relative_objective_has_total_variation_per_pixel(perceptual_loss):
+    layers = ("objective.content_layers=[relu2_2]", "objective.style_layers=[relu1_2,relu3_3]")
+    loss, *_ = perceptual_loss("vgg16", "objective=relative", "objective.tv_weight=0.5", *layers)
+    expected = 0.5 * loop_total_variation(STYLIZED.double().numpy()).mean() / (16 * 24)
+    for terms in (loss(STYLIZED, PHOTOS), loss.without_content(STYLIZED)):
+        assert float(terms["tv_loss"]) == pytest.approx(expected, rel=1e-4)
+
+
 def test_relative_objective_averages_over_scales(perceptual_loss):
     layers = ("objective.content_layers=[relu2_2]", "objective.style_layers=[relu1_2,relu3_3]")
     at = {
