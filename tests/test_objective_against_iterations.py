@@ -156,4 +156,4 @@ def test_figures_of_the_documentation_are_measured_ones():
     small, middle, large = (row["iterations_to_network"] for row in rows.values())
     assert f"worth {small}, {middle} and {large} iterations" in text
     curve = rows["256"]["lbfgs"]["mean"]
-    assert f"{curve[50]:.2f} after 50 iterations and {curve[200]:.2f} after 200" in text
+    assert f"its mean is {curve[50]:.2f} after 50 iterations and {curve[200]:.2f} after 200" in text
