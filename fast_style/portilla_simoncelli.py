@@ -10,7 +10,10 @@ from fast_style import FastStyleError
 MULTIPLE = 16  # four scales halve the sides four times
 LEAST = 128  # at the coarsest scale correlations over 7 x 7 pixels must fit
 CONTRAST = 0.2  # standard deviation of an axis: plenoptic's weights are meant for grey pictures in [0, 1]
-FLAT = 1 / 255  # an axis along which colours vary less holds nothing but rounding
+FLAT = 1 / 255  # an axis along which colours deviate less holds nothing but rounding
+# Share of the largest deviation. A weaker axis may be that of a few pixels, whose kurtosis, 458 for the red seal of the
+# ink_wash study, outweighs all other statistics.
+WEAK = 0.05
 
 
 class PortillaSimoncelliLoss(nn.Module):
@@ -64,12 +67,12 @@ class PortillaSimoncelliLoss(nn.Module):
 def principal_colors(picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (3, 1, 1), principal axes (3, K) and standard deviations (K,) of the colours of a picture (1, 3, H, W).
 
-    K is 1 for a grey picture. Raises FastStyleError for one of a single colour.
+    Weak axes are left out: K is 1 for a grey picture. Raises FastStyleError for one of a single colour.
     """
     # In float64, which not every accelerator has.
     colors = picture[0].flatten(1).cpu().double()
     variances, axes = torch.linalg.eigh(torch.cov(colors))
-    kept = variances > FLAT**2
+    kept = variances > max(FLAT**2, WEAK**2 * variances.max().item())
     if not kept.any():
         raise FastStyleError("the style picture has one colour only: there is no texture in it")
     found = colors.mean(1)[:, None, None], axes[:, kept], variances[kept].sqrt()

@@ -41,6 +41,9 @@ def test_principal_colors(texture):
 def test_a_grey_picture_has_one_axis(texture):
     _, axes, _ = principal_colors(texture[:, :1].expand(-1, 3, -1, -1))
     torch.testing.assert_close(axes.abs(), torch.full((3, 1), 3**-0.5))
+    few_red = texture[:, :1].repeat(1, 3, 1, 1)
+    few_red[:, 0, :5, :5] = 1
+    assert principal_colors(few_red)[1].shape == (3, 1), "nor does a small red seal make a second one"
     with pytest.raises(FastStyleError, match="one colour only"):
         principal_colors(torch.full((1, 3, 8, 8), 0.5))
 
