@@ -110,7 +110,7 @@ def draw_row(texture: str, methods: dict[str, Callable], args: argparse.Namespac
         figures = draw(source, picture, args)
         figures = {"seconds": round(now() - begun, 1)} | figures | {"gram_error": gram_error(picture, source)}
         keep(name, method, figures)
-        row.append((picture, f"{figures['seconds']:.0f} s, error {figures['gram_error']:.2g}"))
+        row.append((picture, f"{figures['seconds']:.3g} s, error {figures['gram_error']:.2g}"))
     return row
 
 
@@ -157,7 +157,7 @@ def compare(args: argparse.Namespace) -> dict:
         rows.append(draw_row(texture, methods, args, keep))
         if args.picture:
             args.picture.parent.mkdir(parents=True, exist_ok=True)
-            draw_sheet(rows, ["the texture", *methods], args.size).save(args.picture, quality=85)
+            draw_sheet(rows, ["the texture", *methods], args.size).save(args.picture, quality=80)
     return result
 
 
