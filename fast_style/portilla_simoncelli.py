@@ -14,6 +14,7 @@ FLAT = 1 / 255  # an axis along which colours deviate less holds nothing but rou
 # Share of the largest deviation. A weaker axis may be that of a few pixels, whose kurtosis, 458 for the red seal of the
 # ink_wash study, outweighs all other statistics.
 WEAK = 0.05
+COLOR_WEIGHT = 10  # of variance beside the axes
 
 
 class PortillaSimoncelliLoss(nn.Module):
@@ -48,8 +49,17 @@ class PortillaSimoncelliLoss(nn.Module):
             self.distance = loss_factory(of_texture, self._project(texture))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """{"statistics_loss": scalar} of RGB (1, 3, H, W) in [0, 1]."""
-        return {"statistics_loss": self.distance(self.statistics(self._project(images)), self.targets).square()}
+        """{"statistics_loss", "color_loss"}: scalars of RGB (1, 3, H, W) in [0, 1].
+
+        The second, which is no part of the paper, is the variance beside the axes, over that along them: no statistic
+        would miss a colour there.
+        """
+        colors = images - self.mean
+        beside = colors - torch.einsum("bchw,ck,dk->bdhw", colors, self.axes, self.axes)
+        return {
+            "statistics_loss": self.distance(self.statistics(self._project(images)), self.targets).square(),
+            "color_loss": COLOR_WEIGHT * beside.square().sum(1).mean() / self.deviations.square().sum(),
+        }
 
     def noise(self, seed: int) -> Tensor:
         """White noise (1, 3, H, W) with mean and covariance of the texture's colours: where the paper starts."""

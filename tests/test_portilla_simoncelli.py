@@ -12,7 +12,7 @@ from conftest import ROOT
 from fast_style import FastStyleError
 from fast_style.images import read_image
 from fast_style.optimization import optimize_pixels
-from fast_style.portilla_simoncelli import PortillaSimoncelliLoss, principal_colors
+from fast_style.portilla_simoncelli import COLOR_WEIGHT, PortillaSimoncelliLoss, principal_colors
 from optimize import run
 
 TEXTURE_TASK = ("task=portilla_simoncelli", "image_size=128", "max_steps=3", "device=cpu")
@@ -52,6 +52,15 @@ def test_the_texture_itself_has_no_error(plenoptic, texture):
     objective = PortillaSimoncelliLoss(texture, (144, 128))
     assert objective(texture[..., :144, :128])["statistics_loss"].item() == pytest.approx(0, abs=1e-6)
     assert objective.targets.shape == (1, 3, 710), "the paper's statistics of grey pictures, on each axis"
+
+
+def test_colours_beside_the_axes_count(plenoptic, texture):
+    grey = texture[:, :1].expand(-1, 3, -1, -1)[..., :144, :128]
+    tinted = grey + torch.tensor([0.1, -0.1, 0])[:, None, None]
+    objective = PortillaSimoncelliLoss(grey, (144, 128))
+    assert objective(grey)["color_loss"].item() == pytest.approx(0, abs=1e-6)
+    variance = 3 * grey[0, 0].double().var().item()  # along the axis of grey
+    assert objective(tinted)["color_loss"].item() == pytest.approx(COLOR_WEIGHT * 0.02 / variance, rel=1e-3)
 
 
 def test_start(plenoptic, texture):
