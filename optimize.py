@@ -7,7 +7,6 @@ from pathlib import Path
 
 import hydra
 import numpy as np
-import skimage
 import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig, OmegaConf
@@ -15,16 +14,14 @@ from torch import Tensor
 
 from fast_style import FastStyleError, check_choice, quilting
 from fast_style.hardware import keep_freed_memory, pick_device
-from fast_style.images import WRITABLE_SUFFIXES, read_image, resize_short_side, write_image
+from fast_style.images import WRITABLE_SUFFIXES, read_image, write_image
 from fast_style.inversion import InversionLoss
 from fast_style.loss_network import load_loss_network, with_mean_activation_one, with_random_weights
 from fast_style.losses import PerceptualLoss, rescale
 from fast_style.optimization import coarse_to_fine, follow, halvings, optimize_pixels, optimize_pixels_with_adam, split
+from fast_style.portilla_simoncelli import PortillaSimoncelliLoss
 from fast_style.styles import find_style_image, read_style_image
-from fast_style.texture import TextureLoss, count_parameters, principal_axes
-
-# What activations and principal axes are measured on; scikit-image carries them.
-SAMPLE_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
+from fast_style.texture import TextureLoss, count_parameters, principal_axes, sample_photos
 
 
 def check(config: dict) -> None:
@@ -33,8 +30,8 @@ def check(config: dict) -> None:
     check_choice("task", task, TASKS)
     if content is None and task in ("style_transfer", "inversion"):
         raise FastStyleError(f"task={task} needs a photo: give content=FILE")
-    if content is not None and task == "texture":
-        raise FastStyleError("task=texture takes no content=: the texture is style.image=FILE, or style=NAME")
+    if content is not None and task in ("texture", "portilla_simoncelli"):
+        raise FastStyleError(f"task={task} takes no content=: the texture is style.image=FILE, or style=NAME")
     if output.suffix.lower() not in WRITABLE_SUFFIXES:
         raise FastStyleError(f"output={output}: must end in one of {' '.join(sorted(WRITABLE_SUFFIXES))}")
     if content is not None and output.resolve() == Path(content).resolve():
@@ -82,7 +79,7 @@ def texture(config: dict, device: torch.device) -> None:
     loss_network = load_loss_network(**config["loss_network"], layers=list(weights), heads=False).to(device)
     if settings["random_weights"]:
         loss_network = with_random_weights(loss_network, config["seed"])
-    photos = [read_sample(name).to(device) for name in SAMPLE_PHOTOS]
+    photos = [photo.to(device) for photo in sample_photos()]
     loss_network = with_mean_activation_one(loss_network, photos)
     statistic, components, error = settings["statistic"], settings["components"], settings["error"]
     axes = principal_axes(loss_network, photos, list(weights), components) if components else None
@@ -107,13 +104,18 @@ def inversion(config: dict, device: torch.device) -> None:
     optimize(config, lambda _: (objective, noise(config, content_image.shape, device)), [1.0], alpha)
 
 
+def portilla_simoncelli(config: dict, device: torch.device) -> None:
+    """More of a texture, without a network (Portilla & Simoncelli 2000)."""
+    objective = PortillaSimoncelliLoss(read_style(config, device), (config["image_size"], config["image_size"]))
+    axes, statistics = objective.targets.shape[1:]
+    print(f"principal colours: {axes}, parameters: {axes * statistics:,}")
+    optimize(config, lambda _: (objective, objective.noise(config["seed"])), [1.0])
+
+
 def quilt(config: dict, device: torch.device) -> None:
     """More of a texture, or a photo in it, from patches (Efros & Freeman 2001); NumPy, whatever the device."""
-    settings, picture, alpha = (
-        {**config["quilting"], "seed": config["seed"]},
-        to_array(read_style(config, device)),
-        None,
-    )
+    settings, alpha = {**config["quilting"], "seed": config["seed"]}, None
+    picture = to_array(read_style(config, device))
     if config["content"] is None:
         del settings["iterations"]
         quilted = quilting.synthesize(picture, config["image_size"], config["image_size"], **settings)
@@ -124,7 +126,13 @@ def quilt(config: dict, device: torch.device) -> None:
     print(f"wrote {config['output']}")
 
 
-TASKS = {"style_transfer": style_transfer, "texture": texture, "inversion": inversion, "quilting": quilt}
+TASKS = {
+    "style_transfer": style_transfer,
+    "texture": texture,
+    "portilla_simoncelli": portilla_simoncelli,
+    "inversion": inversion,
+    "quilting": quilt,
+}
 
 
 def optimize(config: dict, stage: Callable, scales: Sequence[float], alpha: Tensor | None = None) -> None:
@@ -148,10 +156,6 @@ def read_content(config: dict, device: torch.device) -> tuple[Tensor, Tensor | N
 def read_style(config: dict, device: torch.device) -> Tensor:
     style = {key: value for key, value in config["style"].items() if key != "style_size"}
     return read_style_image(find_style_image(**style), config["style"]["style_size"]).to(device)
-
-
-def read_sample(name: str) -> Tensor:
-    return resize_short_side(read_image(Path(skimage.__file__).parent / "data" / name)[0], 256)[None]
 
 
 def noise(config: dict, shape: Sequence[int], device: torch.device) -> Tensor:

@@ -2,16 +2,21 @@
 Convolutional Neural Networks", NIPS 2015): the objective; optimization.py does the rest."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import skimage
 import torch
 from torch import Tensor, nn
 
 from fast_style import check_choice
+from fast_style.images import read_image, resize_short_side
 from fast_style.loss_network import LossNetwork
 from fast_style.losses import gram_matrix, relative_error
 
 STATISTICS = ("gram", "mean")
 ERRORS = ("relative", "absolute")
+# What activations and principal axes are measured on; scikit-image carries them.
+SAMPLE_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 
 
 class TextureLoss(nn.Module):
@@ -68,6 +73,12 @@ class TextureLoss(nn.Module):
 
     def _project(self, maps: Tensor, layer: str) -> Tensor:
         return torch.einsum("bchw,ck->bkhw", maps, self.axes[layer]) if layer in self.axes else maps
+
+
+def sample_photos() -> list[Tensor]:
+    """RGB (1, 3, H, W) in [0, 1], short side 256."""
+    folder = Path(skimage.__file__).parent / "data"
+    return [resize_short_side(read_image(folder / name)[0], 256)[None] for name in SAMPLE_PHOTOS]
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ def pairwise_distances(samples: Tensor) -> Tensor:
 def ensemble_entropy(samples: Tensor) -> Tensor:
     """Mean logarithm of the distance to the nearest other sample: (..., N, C, H, W) -> scalar.
 
-    Ulyanov et al. 2017, section 3.2: up to a factor and a constant the estimate of Kozachenko & Leonenko (1987) of the
+    Ulyanov et al. 2017, section 3: up to a factor and a constant the estimate of Kozachenko & Leonenko (1987) of the
     entropy of a generator's samples. Distances below 1e-3 count as 1e-3, so that the value stays finite.
     """
     distances = pairwise_distances(samples)

@@ -121,7 +121,7 @@ def test_the_sections_of_optimize_are_arguments(compose_config):
     assert set(cfg.quilting) == arguments(quilting.transfer) - {"texture", "content", "seed"}
     assert set(cfg.inversion) == arguments(InversionLoss) - {"loss_network", "photo"}
     assert {"layer_weights", "statistic", "error"} == set(cfg.texture) & arguments(TextureLoss)
-    assert set(optimize.TASKS) <= set(cfg), "every task has a section"
+    assert set(optimize.TASKS) - {"portilla_simoncelli"} <= set(cfg), "every task with parameters has a section"
 
 
 @pytest.mark.parametrize("path", files_of("model"), ids=relative)

@@ -99,10 +99,15 @@ def test_seeds(run_task, task):
 @pytest.mark.parametrize(
     "task, overrides, message",
     [
-        ("painting", [], "task=painting: choose from style_transfer, texture, inversion, quilting"),
+        (
+            "painting",
+            [],
+            "task=painting: choose from style_transfer, texture, portilla_simoncelli, inversion, quilting",
+        ),
         ("style_transfer", ["content=null"], "task=style_transfer needs a photo: give content=FILE"),
         ("inversion", ["content=null"], "task=inversion needs a photo"),
         ("texture", ["content=photo.jpg"], "task=texture takes no content="),
+        ("portilla_simoncelli", ["content=photo.jpg"], "task=portilla_simoncelli takes no content="),
         ("style_transfer", ["content=/no/such.jpg"], "/no/such.jpg"),
         ("style_transfer", ["style.image=/no/such.jpg"], "style.image=/no/such.jpg: no such file"),
         ("inversion", ["inversion.layer=relu9_9"], "no layer relu9_9.*relu1_1, relu1_2, pool1"),

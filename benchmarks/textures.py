@@ -1,0 +1,169 @@
+"""Four ways to more of a texture, side by side: patches, wavelet statistics, Gram matrices, a texture network.
+
+    python benchmarks/textures.py --output benchmarks/results/textures.json --picture docs/images/texture_comparison.jpg
+
+Rows are textures, the five bundled styles and scikit-image's gravel, or others with --textures, cut to a square.
+Columns are the texture and, all of its size, what optimize.py and train.py make of it: task=quilting,
+task=portilla_simoncelli (if plenoptic is installed), task=texture of optimize.py after --steps steps, and task=texture
+of train.py after --network-steps steps. Under each picture: seconds, with loading, and the Gram error.
+
+The Gram error is relative, a mean over relu1_1 ... relu5_1 of the distilled loss network. It is no judge of all four:
+the texture network is trained on just that, at this size and at half of it, and Gatys et al. minimise the like of it on
+the same network, while quilting and Portilla and Simoncelli know nothing of it.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import skimage
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image, ImageDraw, ImageFont
+from torchvision.transforms.functional import center_crop
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # train.py and optimize.py are no part of the package
+
+from benchmarks.timing import environment, now  # noqa: E402
+from fast_style.checkpoint import load_network  # noqa: E402
+from fast_style.hardware import pick_device  # noqa: E402
+from fast_style.images import read_image, write_image  # noqa: E402
+from fast_style.loss_network import load_loss_network  # noqa: E402
+from fast_style.losses import gram_matrix, relative_error  # noqa: E402
+from fast_style.sampling import sample_files  # noqa: E402
+from fast_style.styles import find_style_image, read_style_image  # noqa: E402
+from optimize import run  # noqa: E402
+from train import train  # noqa: E402
+
+LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+GRAVEL = str(Path(skimage.__file__).parent / "data" / "gravel.png")
+TEXTURES = ["composition", "great_wave", "ink_wash", "mosaic", "starry_night", GRAVEL]
+TITLE_HEIGHT, LABEL_HEIGHT, GAP = 28, 22, 6
+
+
+def config(name: str, texture: Path, args: argparse.Namespace, *overrides: str) -> DictConfig:
+    style = [f"style.image='{texture}'", f"style.style_size={args.size}"]
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        return compose(name, ["task=texture", *style, *overrides])
+
+
+def optimized(*overrides: str) -> Callable:
+    """A task of optimize.py."""
+
+    def draw(texture: Path, picture: Path, args: argparse.Namespace) -> dict:
+        sizes = [f"image_size={args.size}", f"max_steps={args.steps}", f"output='{picture}'"]
+        run(config("optimize", texture, args, *sizes, *overrides))
+        return {}
+
+    return draw
+
+
+def trained(texture: Path, picture: Path, args: argparse.Namespace) -> dict:
+    """A texture network, and its seconds for each of the pictures that it can draw then."""
+    folder = picture.with_suffix("")
+    train(config("train", texture, args, f"max_steps={args.network_steps}", f"run_dir='{folder}'"))
+    generator, _ = load_network(folder / "model.safetensors")
+    begun = now()
+    sample_files(generator.to(pick_device("auto")), [picture], (args.size, args.size), seed=0)
+    return {"seconds_per_picture": round(now() - begun, 3)}
+
+
+METHODS = {
+    "quilting": optimized("task=quilting"),
+    "Portilla, Simoncelli": optimized("task=portilla_simoncelli"),
+    "Gatys et al.": optimized(),
+    "texture network": trained,
+}
+
+
+def cut_square(texture: str, size: int, picture: Path) -> None:
+    """Write the middle of a bundled style, or of an image file."""
+    path = Path(texture) if Path(texture).suffix else find_style_image(texture)
+    write_image(picture, center_crop(read_style_image(path, size)[0], [size, size]))
+
+
+@torch.no_grad()
+def gram_error(picture: Path, texture: Path) -> float:
+    loss_network = load_loss_network("distilled", LAYERS)
+    grams, wanted = (
+        {layer: gram_matrix(maps) for layer, maps in loss_network(read_image(path)[0][None]).items()}
+        for path in (picture, texture)
+    )
+    return round(statistics.mean(float(relative_error(grams[layer], wanted[layer])) for layer in LAYERS), 4)
+
+
+def draw_row(texture: str, methods: dict[str, Callable], args: argparse.Namespace, keep: Callable) -> list[tuple]:
+    """[(picture file, label)] of the texture and of each method; `keep` is given each method's figures."""
+    name, folder = Path(texture).stem, args.runs / Path(texture).stem
+    source = folder / "texture.png"
+    cut_square(texture, args.size, source)
+    row = [(source, name.replace("_", " "))]
+    for method, draw in methods.items():
+        picture = folder / f"{method.replace(', ', '_').replace(' ', '_').replace('.', '').lower()}.png"
+        begun = now()
+        figures = draw(source, picture, args)
+        figures = {"seconds": round(now() - begun, 1)} | figures | {"gram_error": gram_error(picture, source)}
+        keep(name, method, figures)
+        row.append((picture, f"{figures['seconds']:.3g} s, error {figures['gram_error']:.2g}"))
+    return row
+
+
+def draw_sheet(rows: list[list[tuple[Path, str]]], titles: list[str], size: int) -> Image.Image:
+    width, height = size + GAP, size + LABEL_HEIGHT
+    sheet = Image.new("RGB", (len(titles) * width - GAP, TITLE_HEIGHT + len(rows) * height), "white")
+    draw, middle = ImageDraw.Draw(sheet), size / 2
+    for column, title in enumerate(titles):
+        place = (column * width + middle, TITLE_HEIGHT / 2)
+        draw.text(place, title, "black", ImageFont.load_default(17), "mm")
+    for index, row in enumerate(rows):
+        top = TITLE_HEIGHT + index * height
+        for column, (picture, label) in enumerate(row):
+            sheet.paste(Image.open(picture), (column * width, top))
+            place = (column * width + middle, top + size + LABEL_HEIGHT / 2 - 1)
+            draw.text(place, label, "black", ImageFont.load_default(14), "mm")
+    return sheet
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--textures", nargs="+", default=TEXTURES, help="bundled styles, or image files")
+    parser.add_argument("--size", type=int, default=256, help="side of all pictures")
+    parser.add_argument("--steps", type=int, default=100, help="of L-BFGS")
+    parser.add_argument("--network-steps", type=int, default=250, help="of a texture network's training")
+    parser.add_argument("--runs", type=Path, default=Path("outputs/textures"), help="folder for pictures and networks")
+    parser.add_argument("--output", type=Path, help="write the result as JSON too, as it grows")
+    parser.add_argument("--picture", type=Path, help="write the pictures as one, as it grows")
+    return parser.parse_args(arguments)
+
+
+def compare(args: argparse.Namespace) -> dict:
+    methods = {name: draw for name, draw in METHODS.items() if name != "Portilla, Simoncelli" or find_spec("plenoptic")}
+    settings = {"size": args.size, "steps": args.steps, "network_steps": args.network_steps}
+    result, rows = environment(pick_device("auto")) | settings | {"textures": {}}, []
+
+    def keep(texture: str, method: str, figures: dict) -> None:
+        result["textures"].setdefault(texture, {})[method] = figures
+        if args.output:
+            args.output.parent.mkdir(parents=True, exist_ok=True)
+            args.output.write_text(json.dumps(result, indent=1) + "\n")
+
+    for texture in args.textures:
+        rows.append(draw_row(texture, methods, args, keep))
+        if args.picture:
+            args.picture.parent.mkdir(parents=True, exist_ok=True)
+            draw_sheet(rows, ["the texture", *methods], args.size).save(args.picture, quality=80)
+    return result
+
+
+def main() -> None:
+    print(json.dumps(compare(parse())))
+
+
+if __name__ == "__main__":
+    main()
