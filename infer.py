@@ -89,7 +89,8 @@ def infer(cfg: DictConfig) -> int:
     network, style = load_network(str(cfg.ckpt))
     check_keys(cfg, network)
     device = pick_device(cfg.device)
-    keep_freed_memory()
+    if device.type == "cpu":
+        keep_freed_memory()
     precision = pick_precision(cfg.precision, device)
     if cfg.compile:
         network.compile()

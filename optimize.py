@@ -176,8 +176,10 @@ def run(cfg: DictConfig) -> None:
         raise FastStyleError(f"give {'=... and '.join(sorted(missing))}=... (python optimize.py --help shows all keys)")
     config = OmegaConf.to_container(cfg, resolve=True)
     check(config)
-    keep_freed_memory()
-    TASKS[config["task"]](config, pick_device(config["device"]))
+    device = pick_device(config["device"])
+    if device.type == "cpu":
+        keep_freed_memory()
+    TASKS[config["task"]](config, device)
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="optimize")

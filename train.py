@@ -80,9 +80,10 @@ def train(cfg: DictConfig) -> float:
     check(config)
     run_dir = Path(config["run_dir"])
     pl.seed_everything(config["seed"], verbose=False)
-    keep_freed_memory()
     module = TASKS[config["task"]](config)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
+    if device.type == "cpu":
+        keep_freed_memory()
     if config["channels_last"]:
         module = module.to(memory_format=torch.channels_last)
     auto = device.type == "cuda" and config["task"] == "style_transfer"

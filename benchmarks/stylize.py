@@ -57,7 +57,7 @@ def build(side: str, device: torch.device) -> partial:
         return partial(stylize, theirs.eval().to(device))
     transformer = transformer.to(device, memory_format=torch.channels_last)
     if device.type == "cuda":
-        transformer.compile()
+        transformer.compile(dynamic=False)
     return partial(stylize, transformer, precision=pick_precision("auto", device))
 
 

@@ -139,6 +139,9 @@ class Budget(Callback):
         self.elapsed, self.steps_per_second = state_dict["elapsed"], state_dict["steps_per_second"]
 
 
+AGREE_EVERY = 10  # steps between which processes of one run do not ask each other whether to stop
+
+
 class ResumePoint(Callback):
     """Keeps `path` fit to resume from: written every N steps, after the last one, and when Ctrl-C or SIGTERM asks
     the run to stop, which then ends after the step under way as if it had been its last. A second Ctrl-C kills."""
@@ -157,11 +160,13 @@ class ResumePoint(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_) -> None:
         step = trainer.global_step
-        # A signal may reach one process of several; they stop together.
-        self.stop_requested = trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False)
-        if self.stop_requested or step % self.every_n_steps == 0 or step == trainer.max_steps:
+        # A signal may reach one process of several; they stop together. They do not wait for that in every step.
+        stop = self.stop_requested and trainer.world_size == 1
+        if trainer.world_size > 1 and step % AGREE_EVERY == 0:
+            stop = trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False)
+        if stop or step % self.every_n_steps == 0 or step == trainer.max_steps:
             trainer.save_checkpoint(self.path)
-        trainer.should_stop |= self.stop_requested
+        trainer.should_stop |= stop
 
     def _request_stop(self, number: int, frame) -> None:
         print("\nstopping after this step; once more kills", flush=True)

@@ -28,7 +28,8 @@ class _PaddedConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, images: Tensor, weight: Tensor, bias: Tensor, amount: int, mode: str, stride: int) -> Tensor:
         ctx.amount, ctx.mode, ctx.stride = amount, mode, stride
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else images.dtype
+        autocast = torch.is_autocast_enabled("cpu") and images.dtype != torch.float64
+        dtype = torch.get_autocast_dtype("cpu") if autocast else images.dtype
         with torch.autocast("cpu", enabled=False):
             padded, weight = F.pad(images.to(dtype), (amount,) * 4, mode), weight.to(dtype)
             ctx.save_for_backward(padded, weight)
@@ -66,8 +67,8 @@ def fold_border(padded: Tensor, axis: int, amount: int, mode: str) -> None:
 
 def instance_norm(images: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Tensor:
     """F.instance_norm of (B, C, H, W) with affine parameters (C,) (Ulyanov et al. 2017); statistics in float32."""
-    if images.device.type == "cpu" and images.is_contiguous(memory_format=CHANNELS_LAST):
-        return _InstanceNorm.apply(images, scale, shift, epsilon)
+    if images.device.type == "cpu":
+        return _InstanceNorm.apply(images.contiguous(memory_format=CHANNELS_LAST), scale, shift, epsilon)
     return F.instance_norm(images, weight=scale, bias=shift, eps=epsilon)
 
 
@@ -102,16 +103,18 @@ def batch_norm(image: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> t
     """An image (1, C, H, W) normalised, with its means (C,) and inverse deviations (C,).
 
     A large one is measured in parts: in a plain sum over nine megapixels, as PyTorch's own in this memory format, what
-    one pixel adds is less than the last digit. (At a mean of ten deviations the mean is then off by half of one.)
+    one pixel adds is about the last digit. (At a mean of ten deviations the mean is then off by half of one.)
     """
-    parts = image.split(max(1, MOST_PIXELS // image.shape[3]), dim=2)
-    moments = [torch.native_batch_norm(part, scale, shift, None, None, True, 0.0, epsilon) for part in parts]
-    if len(parts) == 1:
-        return moments[0]
-    rows = torch.tensor([[part.shape[2] / image.shape[2]] for part in parts], dtype=torch.float64)
-    means, deviations = (torch.stack(column).double() for column in list(zip(*moments, strict=True))[1:])
-    mean = (rows * means).sum(0)
-    variance = (rows * (deviations**-2 - epsilon + (means - mean).square())).sum(0)
-    mean, variance = mean.to(moments[0][1]), variance.to(moments[0][1])
+    height, width = image.shape[2:]
+    if height * width <= MOST_PIXELS:
+        return torch.native_batch_norm(image, scale, shift, None, None, True, 0.0, epsilon)
+    parts = image.split(max(1, MOST_PIXELS // width), dim=2)
+    unused = torch.zeros_like(scale)  # running averages; without them the moments would be as coarse as the image
+    moments = [torch.batch_norm_update_stats(part, unused, unused, 0.0) for part in parts]
+    means, variances = (torch.stack(column).double() for column in zip(*moments, strict=True))
+    shares = torch.tensor([[part.shape[2] / height] for part in parts], dtype=torch.float64)
+    mean = (shares * means).sum(0)
+    variance = (shares * (variances + (means - mean).square())).sum(0).to(scale)
+    mean = mean.to(scale)
     normalised = torch.native_batch_norm(image, scale, shift, mean, variance, False, 0.0, epsilon)[0]
     return normalised, mean, (variance + epsilon).rsqrt()

@@ -4,7 +4,7 @@ import itertools
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ class SampleImages(Sequence):
             return self.photos[index % len(self.photos)]
         return self.draw(index)
 
-    @lru_cache(maxsize=1024)  # noqa: B019 - one dataset lives as long as the run
+    @cache  # noqa: B019 - one dataset lives as long as the run
     def draw(self, index: int) -> np.ndarray:
         return procedural_image(self.short_side, np.random.default_rng([self.seed, index]))
 
@@ -162,7 +162,7 @@ class ContentImages(pl.LightningDataModule):
             batch_sampler=sampler,
             num_workers=self.num_workers,
             worker_init_fn=_ignore_interrupt,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=trainer.strategy.root_device.type == "cuda",
         )
 
     def val_dataloader(self) -> DataLoader:

@@ -115,6 +115,8 @@ def _stylize(transformer: TransformerNet, batch: list[Picture], precision: str) 
         stylized = stylize(transformer, torch.stack([picture.image for picture in batch]), precision).cpu()
         return [picture._replace(image=image) for picture, image in zip(batch, stylized, strict=True)]
     except RuntimeError as error:  # out of memory has no type of its own on the CPU
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise FastStyleError(f"compile=true fails here: {str(error).splitlines()[0]}") from error
         reason = str(error).splitlines()[0]
     # Not in the except block: until its end the failed pass keeps its memory.
     if len(batch) > 1:

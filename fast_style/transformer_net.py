@@ -32,7 +32,7 @@ class ConvLayer(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: str):
         amount = 0 if padding == "none" else kernel_size // 2
-        mode = padding if padding in ("reflect", "replicate") else "zeros"
+        mode = padding if padding in ("reflect", "replicate") and amount else "zeros"
         super().__init__(
             nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=amount, padding_mode=mode),
         )
@@ -160,6 +160,8 @@ class TransformerNet(nn.Module):
     ):
         super().__init__()
         self.scale = 2 ** (len(channels) - 1)
+        # Reflection needs two coarse pixels, and of full resolution one more than a kernel reaches.
+        self.smallest = max(2, -(-(max(kernel_sizes) // 2 + 1) // self.scale)) * self.scale
         # Two unpadded 3x3 convolutions per block take two coarse pixels from each side.
         self.input_padding = 2 * residual_blocks * self.scale if padding == "input" else 0
         outer, inner = ("zeros", "none") if padding == "input" else ("reflect", "reflect")
@@ -190,9 +192,9 @@ class TransformerNet(nn.Module):
         return (torch.tanh(stylized) + 1) / 2 if self.output == "tanh" else stylized
 
     def _pad(self, images: Tensor) -> Tensor:
-        """Reflect to a multiple of the coarsest pixel, and to at least two of them: reflection needs two."""
+        """Reflect to a multiple of the coarsest pixel, and to the smallest size that every convolution can reflect."""
         height, width = images.shape[-2:]
-        bottom, right = (max(2 * self.scale, -(-size // self.scale) * self.scale) - size for size in (height, width))
+        bottom, right = (max(self.smallest, -(-size // self.scale) * self.scale) - size for size in (height, width))
         border = self.input_padding
         if not (border or bottom or right):
             return images

@@ -35,7 +35,10 @@ def every(images):
 
 def start(content_images, step=0, rank=0, world_size=1):
     """The data module as Lightning's trainer would leave it at a step."""
-    content_images.trainer = SimpleNamespace(global_step=step, global_rank=rank, world_size=world_size)
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    content_images.trainer = SimpleNamespace(
+        global_step=step, global_rank=rank, world_size=world_size, strategy=strategy
+    )
     return content_images
 
 

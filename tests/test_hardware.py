@@ -1,6 +1,7 @@
 """Devices and precisions: names in, Lightning's names out."""
 
 import platform
+import resource
 import subprocess
 import sys
 
@@ -65,7 +66,7 @@ keep_freed_memory()
 print(pages() - before)
 """
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert int(finished.stdout) * 4096 > 2**25
+    assert int(finished.stdout) * resource.getpagesize() > 2**25
 
 
 @pytest.mark.gpu

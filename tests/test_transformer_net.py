@@ -198,3 +198,11 @@ def test_last_convolution_in_blocks_is_the_convolution(padding, kernel_size, siz
     weights = torch.randn_like(expected)
     (own,) = torch.autograd.grad((layer(images) * weights).sum(), conv.weight)
     torch.testing.assert_close(own, torch.autograd.grad((expected * weights).sum(), conv.weight)[0])
+
+
+@pytest.mark.parametrize("channels", [(4,), (4, 6), (4, 6, 8)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 9)])
+def test_shallow_networks_take_every_size_too(channels, size):
+    images = torch.rand(1, 3, *size)
+    assert TransformerNet(channels, residual_blocks=1)(images).shape == images.shape
+    TransformerNet(channels, residual_blocks=1, kernel_sizes=(9, 1))(images).sum().backward()
