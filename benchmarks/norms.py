@@ -86,13 +86,12 @@ def learning_curve(metrics: Path) -> dict[str, list[float]]:
     return curve | {name: [round(float(row[name]), 5) for row in held_out.values()] for name in names}
 
 
-def run(task: str, overrides: list[str]) -> dict:
-    """Train; the learning curve, and the seconds of the training without its validations."""
-    clock = Clock()
+def run(task: str, overrides: list[str]) -> dict[str, list[float]]:
+    """Train; the learning curve. Raises KeyboardInterrupt where Ctrl-C would end the training early."""
     with tempfile.TemporaryDirectory() as folder:
-        with watching(clock):
+        with watching(Clock()):
             train(config_of(task, overrides, Path(folder)))
-        return {"seconds": round(clock.seconds, 1)} | learning_curve(Path(folder, "logs", "version_0", "metrics.csv"))
+        return learning_curve(Path(folder, "logs", "version_0", "metrics.csv"))
 
 
 def shared_config(task: str, overrides: list[str]) -> dict:
@@ -172,19 +171,22 @@ def draw_panel(axes, result: dict, task: str, metric: str) -> None:
     """One line for each seed, in the colour of its curve; dotted the training loss, where it is that of the panel."""
     from matplotlib.ticker import LogFormatter, ScalarFormatter
 
+    axes.set_xlabel("steps")
+    axes.grid(alpha=0.3, which="both")
     for curve, color in COLORS.items():
         for run in runs_of(result, task, curve):
             axes.plot(run["steps"], run[metric], color=color, linewidth=1.4, label=curve)
             if metric == "val/total_loss":
-                axes.plot(
-                    run["steps"], run[TRAINING], color=color, linewidth=1, linestyle=":", label=f"{curve}, training"
-                )
-    if metric != "val/diversity":
+                look = {"linewidth": 1, "linestyle": ":", "label": f"{curve}, training"}
+                axes.plot(run["steps"], run[TRAINING], color=color, **look)
+    values = [line.get_ydata() for line in axes.lines]
+    if values and metric != "val/diversity":
+        # Some held-out losses of batch norm are many times those before and after; they leave the panel.
+        axes.set_ylim(0.95 * min(map(min, values)), 1.15 * max(first for first, *_ in values))
+    if metric in ("val/total_loss", "val/style_loss"):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
-    axes.set_xlabel("steps")
-    axes.grid(alpha=0.3, which="both")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -213,8 +215,8 @@ def main(arguments: list[str] | None = None) -> None:
             for curve, overrides in CURVES[task].items():
                 if curve in finished:
                     continue
-                curves = run(task, [*args.overrides, *overrides, f"seed={seed}"])
-                runs.append({"curve": curve, "seed": seed} | curves)
+                losses = run(task, [*args.overrides, *overrides, f"seed={seed}"])
+                runs.append({"curve": curve, "seed": seed} | losses)
                 result["summary"] = summary(result)
                 args.output.write_text(json.dumps(result, indent=1) + "\n")
     plot(result, args.plot)
