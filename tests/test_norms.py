@@ -99,3 +99,15 @@ def test_ctrl_c_keeps_finished_runs(tmp_path, monkeypatch):
 
 def stop():
     raise KeyboardInterrupt
+
+
+def test_figures_of_the_documentation_are_measured_ones():
+    text = (ROOT / "docs/comparisons.md").read_text()
+    measured = json.loads(RESULT.read_text())["summary"]
+    for task, curves in measured.items():
+        for curve in curves.keys() & CURVES[task].keys():
+            names = ("train/total_loss", "val/total_loss", "val/content_loss", "val/style_loss", "val/diversity")
+            cells = [", ".join(f"{value:.3f}" for value in curves[curve].get(name, ())) for name in names]
+            assert f"| {task} | {curve} | {' | '.join(cells)} |" in text
+        if steps := curves.get("instance norm as good after"):
+            assert f"after {' and '.join(map(str, steps))} steps" in text
