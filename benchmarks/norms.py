@@ -15,11 +15,11 @@ Runs that --output has are kept, so that the same command goes on after Ctrl-C, 
 
 import argparse
 import csv
+import itertools
 import json
 import statistics
 import sys
 import tempfile
-from itertools import pairwise
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -80,7 +80,7 @@ def learning_curve(metrics: Path) -> dict[str, list[float]]:
     held_out = {min(int(row["step"]) + 1, len(losses)): row for row in rows if row["val/total_loss"]}
     curve = {
         "steps": list(held_out),
-        TRAINING: [round(statistics.mean(losses[since:step]), 5) for since, step in pairwise([0, *held_out])],
+        TRAINING: [round(statistics.mean(losses[since:step]), 5) for since, step in itertools.pairwise([0, *held_out])],
     }
     names = [name for name in rows[0] if name.startswith("val/")]
     return curve | {name: [round(float(row[name]), 5) for row in held_out.values()] for name in names}
@@ -161,7 +161,7 @@ def plot(result: dict, path: Path) -> None:
     handles = {
         label: handle for axes in panels.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), fontsize=9)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
@@ -169,24 +169,18 @@ def plot(result: dict, path: Path) -> None:
 
 def draw_panel(axes, result: dict, task: str, metric: str) -> None:
     """One line for each seed, in the colour of its curve; dotted the training loss, where it is that of the panel."""
-    from matplotlib.ticker import LogFormatter, ScalarFormatter
-
     axes.set_xlabel("steps")
-    axes.grid(alpha=0.3, which="both")
+    axes.grid(alpha=0.3)
     for curve, color in COLORS.items():
-        for run in runs_of(result, task, curve):
-            axes.plot(run["steps"], run[metric], color=color, linewidth=1.4, label=curve)
+        for run, dashes in zip(runs_of(result, task, curve), itertools.cycle(("-", "--"))):
+            label = f"{curve}, seed {run['seed']}"
+            axes.plot(run["steps"], run[metric], dashes, color=color, linewidth=1.4, label=label)
             if metric == "val/total_loss":
-                look = {"linewidth": 1, "linestyle": ":", "label": f"{curve}, training"}
-                axes.plot(run["steps"], run[TRAINING], color=color, **look)
-    values = [line.get_ydata() for line in axes.lines]
-    if values and metric != "val/diversity":
-        # Some held-out losses of batch norm are many times those before and after; they leave the panel.
-        axes.set_ylim(0.95 * min(map(min, values)), 1.15 * max(first for first, *_ in values))
-    if metric in ("val/total_loss", "val/style_loss"):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+                axes.plot(run["steps"], run[TRAINING], ":", color=color, linewidth=1.2, alpha=0.7)
+    losses = [line.get_ydata() for line in axes.lines if metric != "val/diversity"]
+    if losses:
+        # Early and odd held-out losses of batch norm, up to thousands, leave the panel.
+        axes.set_ylim(0.95 * min(map(min, losses)), 2 * max(last for *_, last in losses))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -8,7 +8,18 @@ from conftest import ROOT, TINY_RUN
 from omegaconf import OmegaConf
 from PIL import Image
 
-from benchmarks.norms import BATCH, CURVES, DIVERSE, INSTANCE, as_good_after, config_of, learning_curve, main, summary
+from benchmarks.norms import (
+    BATCH,
+    CURVES,
+    DIVERSE,
+    INSTANCE,
+    TRAINING,
+    as_good_after,
+    config_of,
+    learning_curve,
+    main,
+    summary,
+)
 from fast_style import FastStyleError
 from train import TASKS
 
@@ -101,13 +112,49 @@ def stop():
     raise KeyboardInterrupt
 
 
-def test_figures_of_the_documentation_are_measured_ones():
-    text = (ROOT / "docs/comparisons.md").read_text()
-    measured = json.loads(RESULT.read_text())["summary"]
-    for task, curves in measured.items():
-        for curve in curves.keys() & CURVES[task].keys():
-            names = ("train/total_loss", "val/total_loss", "val/content_loss", "val/style_loss", "val/diversity")
-            cells = [", ".join(f"{value:.3f}" for value in curves[curve].get(name, ())) for name in names]
-            assert f"| {task} | {curve} | {' | '.join(cells)} |" in text
-        if steps := curves.get("instance norm as good after"):
-            assert f"after {' and '.join(map(str, steps))} steps" in text
+@pytest.fixture
+def measured():
+    return json.loads(RESULT.read_text())
+
+
+def words(page):
+    return " ".join((ROOT / "docs" / page).read_text().split())
+
+
+def pair(numbers, form=".3f"):
+    return " and ".join(format(number, form) for number in numbers)
+
+
+def change(curves, metric, one, other):
+    """Per cent by which `one` differs from `other`, for each seed."""
+    return [100 * abs(a / b - 1) for a, b in zip(curves[one][metric], curves[other][metric], strict=True)]
+
+
+def test_table_of_the_documentation_is_measured(measured):
+    text = words("comparisons.md")
+    names = (TRAINING, "val/total_loss", "val/content_loss", "val/style_loss", "val/diversity")
+    for task in CURVES:
+        for curve in CURVES[task]:
+            last = measured["summary"][task][curve]
+            cells = [", ".join(f"{value:.3f}" for value in last.get(name, ())) for name in names]
+            assert " ".join(f"| {task} | {curve} | {' | '.join(cells)} |".split()) in text
+
+
+def test_sentences_of_the_documentation_are_measured(measured):
+    text, method = words("comparisons.md"), words("method.md")
+    style_transfer, texture, variants = (measured["summary"][task] for task in CURVES)
+    for curves in (style_transfer, texture):
+        steps = curves["instance norm as good after"]
+        assert f"after {pair(steps, 'd')} steps of the {curves[BATCH]['steps'][0]}" in text
+    assert change(style_transfer, "val/total_loss", INSTANCE, BATCH) == pytest.approx([100 / 7] * 2, abs=1)
+    assert f"{pair(change(texture, 'val/style_loss', INSTANCE, BATCH), '.0f')} % lower" in text
+    assert f"{pair(change(variants, 'val/diversity', DIVERSE, INSTANCE), '.0f')} % more diversity" in text
+    assert f"Textures gain {pair(change(texture, 'val/diversity', DIVERSE, INSTANCE), '.0f')} %" in text
+    first = [run["val/total_loss"][:3] for run in measured["texture"]["runs"] if run["curve"] == BATCH]
+    assert f"up to {max(map(max, first)):,.0f}" in text
+    run = next(run for run in measured["style_transfer"]["runs"] if run["curve"] == BATCH and run["seed"] == 0)
+    before, once, after = run["val/total_loss"][4:7]
+    assert f"once {once:.0f}, between {before:.1f} before and {after:.1f} after" in text
+    for curves, what in ((texture, "textures"), (variants, "variants of photos")):
+        diverse, plain = (pair(curves[curve]["val/diversity"]) for curve in (DIVERSE, INSTANCE))
+        assert f"{diverse} instead of {plain} for {what}" in method
