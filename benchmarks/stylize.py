@@ -2,8 +2,8 @@
 
     python benchmarks/stylize.py [--device cuda] [--output benchmarks/results/stylize_cpu.json] [--plot FILE.png]
 
-ports   eager float32, NCHW, the paper's network (benchmarks/ports.py), one image after the other; also with freed
-        memory kept as ours is (hardware.keep_freed_memory)
+ports   eager float32, NCHW, the paper's network (benchmarks/ports.py), one image after the other, in a process of its
+        own; and beside ours with freed memory kept as ours is (hardware.keep_freed_memory)
 equal   the same network and weights, as infer.py runs it on this machine; on a GPU with compile=true
 slim    the network that `python train.py style=...` trains
 
@@ -21,7 +21,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
 from benchmarks.ports import copy_parameters, ports_transformer  # noqa: E402
-from benchmarks.timing import alternate, environment, matrix_peak  # noqa: E402
+from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak  # noqa: E402
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
 from fast_style.images import read_image, write_image  # noqa: E402
 from fast_style.procedural import procedural_image  # noqa: E402
@@ -61,20 +62,38 @@ def build(side: str, device: torch.device) -> partial:
     return partial(stylize, transformer, precision=pick_precision("auto", device))
 
 
+def ports_latency(device: torch.device) -> Callable[[int, int], Tensor]:
+    """The ports' way with images that lie ready: (size, batch size) -> stylised images."""
+    run = build("ports", device)
+    images = cache(lambda size, batch: torch.rand(batch, 3, size, size, device=device))
+    return lambda size, batch: run(images(size, batch))
+
+
+def ports_folder(device: torch.device) -> Callable[[dict[Path, Path]], None]:
+    run = build("ports", device)
+
+    def stylize_folder(files: dict[Path, Path]) -> None:
+        for source, target in files.items():
+            write_image(target, run(read_image(source)[0][None])[0])
+
+    return stylize_folder
+
+
 def latency(args: argparse.Namespace, sides: dict[str, partial], device: torch.device) -> list[dict]:
-    rows = []
+    rows, ports = [], OwnProcess(ports_latency, device)
     for size in args.sizes:
         for batch in args.batch_sizes if size == RATIO_SIZE else [1]:
             images = torch.rand(batch, 3, size, size, device=device)
             runs = {name: partial(side, images) for name, side in sides.items()}
-            seconds = alternate(runs | {KEPT: runs["ports"]}, args.repeats)
+            runs |= {"ports": partial(ports, size, batch), KEPT: runs["ports"]}
+            seconds = alternate(runs, args.repeats)
             rows.append({"size": size, "batch_size": batch, "seconds": seconds})
             rates = {name: round(batch / value["median"], 2) for name, value in seconds.items()}
             print(f"{size} px, batch {batch}: images/s", rates, flush=True)
     return rows
 
 
-def folder(args: argparse.Namespace, sides: dict[str, partial]) -> dict:
+def folder(args: argparse.Namespace, sides: dict[str, partial], device: torch.device) -> dict:
     """Images per second of a folder of JPEGs: files in, files out."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -83,10 +102,7 @@ def folder(args: argparse.Namespace, sides: dict[str, partial]) -> dict:
         for path in files:
             write_image(path, photo)
 
-        def ports() -> None:
-            for source, target in files.items():
-                write_image(target, sides["ports"](read_image(source)[0][None])[0])
-
+        ports = partial(OwnProcess(ports_folder, device), files)
         ours = {name: partial(stylize_files, *sides[name].args, files, batch_size=4) for name in SIDES[1:]}
         runs = {"ports": ports} | {name: partial(run, **sides[name].keywords) for name, run in ours.items()}
         seconds = alternate(runs, max(2, args.repeats // 3), warm_up=1)
@@ -132,6 +148,8 @@ def psnr(one: Tensor, other: Tensor) -> float:
 
 def measure(args: argparse.Namespace) -> dict:
     device = pick_device(args.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     sides = {name: build(name, device) for name in SIDES}
     photo = torch.from_numpy(procedural_image(RATIO_SIZE, np.random.default_rng(1))).permute(2, 0, 1)[None] / 255
     result = environment(device) | {"repeats": args.repeats}
@@ -139,7 +157,7 @@ def measure(args: argparse.Namespace) -> dict:
     result["precision"] = precision
     result["psnr"] = psnr(*(sides[name](photo) for name in ("ports", "equal")))
     result["latency"] = rows = latency(args, sides, device)
-    result["folder"] = folder(args, sides)
+    result["folder"] = folder(args, sides, device)
     print(result["folder"], flush=True)
     result["peak_memory_mib"] = [
         {"size": size} | {name: peak_memory(name, size, device) for name in SIDES} for size in args.sizes

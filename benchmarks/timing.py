@@ -1,16 +1,17 @@
 """What the benchmarks of speed share: a clock, the machine's name, and its peak."""
 
+import multiprocessing
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 
 import torch
 from rich.progress import track
-
-from fast_style.hardware import M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory, mallopt
 
 SECONDS_A_TURN = 1
 
@@ -22,21 +23,15 @@ def now() -> float:
     return time.perf_counter()
 
 
-def alternate(
-    sides: dict[str, Callable[[], object]],
-    repeats: int,
-    warm_up: int = 2,
-    default_malloc: Collection[str] = ("ports",),
-) -> dict[str, dict[str, float]]:
+def alternate(sides: dict[str, Callable[[], object]], repeats: int, warm_up: int = 2) -> dict[str, dict[str, float]]:
     """Median, smallest and largest seconds of each side; they take turns, so that a slow moment hits them all.
 
-    A turn lasts a second at least, after one run that is not timed, so that no side's time is that of caches and memory
-    as the side before it left them. The sides of `default_malloc` run without keep_freed_memory.
+    A turn lasts a second at least, after one run that is not timed, so that no side's time is that of the caches as the
+    side before it left them.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in track(range(warm_up + repeats), "measuring"):
         for name, run in sides.items():
-            give_freed_memory_back() if name in default_malloc else keep_freed_memory()
             run()
             begun, runs = now(), 0
             while not runs or now() - begun < SECONDS_A_TURN:
@@ -47,13 +42,31 @@ def alternate(
     return {name: spread(values) for name, values in times.items()}
 
 
-def give_freed_memory_back() -> None:
-    """Undo keep_freed_memory, with the largest thresholds that glibc comes to by itself.
+class OwnProcess:
+    """A side in a process of its own, whose memory is as it would be if there were no other: called, it runs once.
 
-    What is free already stays with the process, so at 512 px a run has 0.6 of the page faults that it would have in a
-    process of its own.
+    build   gives the function that is run, `build(*arguments)`; both are pickled
     """
-    mallopt({M_MMAP_THRESHOLD: 2**25, M_MMAP_MAX: 2**16, M_TRIM_THRESHOLD: 2**26})
+
+    def __init__(self, build: Callable, *arguments):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other_end, build, arguments), daemon=True)
+        self.process.start()
+        other_end.close()
+        self.pipe.recv()
+
+    def __call__(self, *arguments) -> None:
+        self.pipe.send(arguments)
+        self.pipe.recv()
+
+
+def _serve(pipe: Connection, build: Callable, arguments: tuple) -> None:
+    run = build(*arguments)
+    with suppress(EOFError):  # nobody asks any more
+        while True:
+            pipe.send(now())
+            run(*pipe.recv())
 
 
 def spread(seconds: list[float]) -> dict[str, float]:

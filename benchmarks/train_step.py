@@ -7,10 +7,11 @@ kept     the same with freed memory kept as ours is (hardware.keep_freed_memory)
 equal    the same network, loss network, layers, crops and batch, as train.py runs them on this machine
 default  what `python train.py style=...` does: its own network, loss network, crops and batch
 
-VGG-16 has random weights here: the cost is the same. The sides take turns. `ratio` and `ratio_default` are the ports'
-seconds per image over ours. `share_of_peak` counts the operations that are done (torch's FlopCounterMode), against the
-product of two large matrices in the same precision. The photos lie ready; `lightning` is the default step inside of
-pl.Trainer, and with --photos `loader` says how many crops a second one process reads. On a GPU, also larger batches.
+VGG-16 has random weights here: the cost is the same. The sides take turns, `ports` in a process of its own. `ratio` and
+`ratio_default` are the ports' seconds per image over ours. `share_of_peak` counts the operations that are done (torch's
+FlopCounterMode), against the product of two large matrices in the same precision. The photos lie ready; `lightning` is
+the default step inside of pl.Trainer, and with --photos `loader` says how many crops a second one process reads. On a
+GPU, also larger batches.
 
     python benchmarks/train_step.py --device cuda --photos COCO288 --weights VGG16_CAFFE.pth --whole 4 64
 
@@ -37,11 +38,11 @@ from torch.utils.flop_counter import FlopCounterMode
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks.ports import PortsTraining, random_vgg16  # noqa: E402
-from benchmarks.timing import alternate, environment, matrix_peak, now, spread  # noqa: E402
+from benchmarks.ports import PortsTraining, ports_step, random_vgg16  # noqa: E402
+from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak, now, spread  # noqa: E402
 from fast_style.checkpoint import read_metadata  # noqa: E402
 from fast_style.content import CROP_MARGIN, ImageFolder, RandomCrops, SampleImages  # noqa: E402
-from fast_style.hardware import pick_device, pick_precision  # noqa: E402
+from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
 from fast_style.images import find_images  # noqa: E402
 from fast_style.style_transfer import StyleTransfer  # noqa: E402
 from train import train  # noqa: E402
@@ -180,6 +181,8 @@ def measure(args: argparse.Namespace) -> dict:
     device = pick_device(args.device)
     torch.manual_seed(0)
     on_gpu = device.type == "cuda"
+    if not on_gpu:
+        keep_freed_memory()
     photos = random_photos(max(BATCH_SIZES) if on_gpu else 4, 256, device)
     features = random_vgg16()
     with tempfile.TemporaryDirectory() as folder:
@@ -188,8 +191,9 @@ def measure(args: argparse.Namespace) -> dict:
         equal_options = [*EQUAL, f"loss_network.weights={weights}"]
         equal, default = Training(photos, equal_options), Training(photos, [])
         batches = {b: Training(photos, [*equal_options, f"batch_size={b}"]) for b in BATCH_SIZES[1:] if on_gpu}
-    ports = PortsTraining(photos[:4].contiguous(), features.to(device))
-    sides = {"ports": ports.step, "kept": ports.step, "equal": equal.step, "default": default.step}
+    theirs = photos[:4].contiguous(), features.to(device)
+    ports = PortsTraining(*theirs)
+    sides = {"ports": OwnProcess(ports_step, *theirs), "kept": ports.step, "equal": equal.step, "default": default.step}
     seconds = alternate(sides | {f"equal {b}": training.step for b, training in batches.items()}, args.repeats)
 
     bfloat16 = torch.bfloat16 if equal.bfloat16 else torch.float32

@@ -38,20 +38,17 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 
 
 # Of glibc's <malloc.h>.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
-
-
-def mallopt(settings: dict[int, int]) -> None:
-    """Set parameters of glibc's malloc; where there is no glibc, nothing."""
-    with suppress(OSError, AttributeError):
-        for parameter, value in settings.items() if sys.platform == "linux" else ():
-            ctypes.CDLL("libc.so.6").mallopt(parameter, value)
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep the memory of tensors that are done with, for the next ones.
+    """Have a Linux process keep the memory of tensors that are done with, for the next ones.
 
     By default glibc hands large blocks back to the system, which must fill with zeros whatever it gives out again: for
     pictures of a megapixel that takes a quarter of the time. The price: memory is not returned before the process ends.
     """
-    mallopt({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1})
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(M_MMAP_MAX, 0)
+            libc.mallopt(M_TRIM_THRESHOLD, -1)  # never

@@ -25,8 +25,8 @@ CLOSEST = 1e-3  # distance below which samples count as the same: a quarter of a
 
 
 def pairwise_distances(samples: Tensor) -> Tensor:
-    """Root mean squared difference of every two samples: (..., N, C, H, W) -> (..., N, N), in float32."""
-    flat = samples.float().flatten(-3)
+    """Root mean squared difference of every two samples: (..., N, C, H, W) -> (..., N, N), in float32 or float64."""
+    flat = (samples if samples.dtype == torch.float64 else samples.float()).flatten(-3)
     # Not by matrix products, which lose small distances to cancellation.
     return torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist") / flat.shape[-1] ** 0.5
 

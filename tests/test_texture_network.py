@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from conftest import TINY_RUN
+from omegaconf import OmegaConf
 from test_style_transfer import EVERY_STEP, assert_equal, column, state
 
 from fast_style import FastStyleError
@@ -13,6 +14,8 @@ from fast_style.texture_network import (
     CLOSEST,
     VALIDATION_COUNT,
     VALIDATION_SEED,
+    VARIANTS,
+    TextureNetwork,
     diversity,
     ensemble_entropy,
     pairwise_distances,
@@ -55,18 +58,53 @@ def test_small_distances_are_exact():
     assert pairwise_distances(torch.stack([one, one + 1e-4]))[0, 1].item() == pytest.approx(1e-4, rel=1e-2)
 
 
-def test_entropy_pushes_samples_apart(samples):
-    samples = samples[0].clone().requires_grad_()
-    ensemble_entropy(samples).backward()
-    with torch.no_grad():
-        moved = samples + 0.1 * samples.grad
-        assert ensemble_entropy(moved) > ensemble_entropy(samples)
-    # For two samples the gradient of log |a - b| is (a - b) / |a - b|^2.
-    pair = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1)).double().float().requires_grad_()
+def test_gradient_of_the_entropy(samples):
+    """Against finite differences; and of two samples' log |a - b| it is (a - b) / |a - b|^2."""
+    small = samples[..., :2, :3].double().requires_grad_()
+    assert torch.autograd.gradcheck(ensemble_entropy, small)
+    pair = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
     ensemble_entropy(pair).backward()
     difference = (pair[0] - pair[1]).detach()
     torch.testing.assert_close(pair.grad[0], difference / difference.square().sum())
     torch.testing.assert_close(pair.grad[1], -difference / difference.square().sum())
+
+
+def test_entropy_pushes_samples_apart(samples):
+    samples = samples.clone().requires_grad_()
+    ensemble_entropy(samples).backward()
+    with torch.no_grad():
+        moved = samples + 0.1 * samples.grad
+        assert ensemble_entropy(moved) > ensemble_entropy(samples)
+        assert diversity(moved) > diversity(samples)
+
+
+class NoLoss(torch.nn.Module):
+    def forward(self, *images):
+        return {}
+
+    without_content = forward
+
+
+@pytest.mark.parametrize("task", [TEXTURE, DIVERSE], ids=["texture", "diverse"])
+def test_descent_on_the_diversity_term_moves_samples_apart(compose_config, monkeypatch, task):
+    """One step of gradient descent on the training loss, in which there is no other term."""
+    cfg = compose_config("train", *TINY_RUN, *task, "max_steps=1", "run_dir=none")
+    torch.manual_seed(0)
+    module = TextureNetwork(OmegaConf.to_container(cfg, resolve=True))
+    module.perceptual_loss = NoLoss()
+    logged = {}
+    monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
+    photos = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.SGD(module.generator.parameters(), lr=1e-2)
+    before = module(photos, VARIANTS, (module.seed, 0, 0)).detach()
+    loss = module.training_step(photos, 0)
+    assert loss == logged["train/diversity_loss"]
+    assert loss.item() == pytest.approx(-0.1 * ensemble_entropy(before).item())
+    loss.backward()
+    optimizer.step()
+    after = module(photos, VARIANTS, (module.seed, 0, 0)).detach()
+    assert ensemble_entropy(after) > ensemble_entropy(before)
+    assert diversity(after) > diversity(before)
 
 
 def test_identical_samples_are_finite():
