@@ -4,7 +4,7 @@ Their network is the paper's with instance norm, reflection padding and nearest-
 the whole VGG-16 up to relu4_3 over the photos and over the stylised images.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -86,11 +86,6 @@ def random_vgg16() -> nn.Sequential:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
     return features
-
-
-def ports_step(photos: Tensor, features: nn.Sequential) -> Callable[[], float]:
-    """Their training step, as a function."""
-    return PortsTraining(photos, features).step
 
 
 class PortsTraining:

@@ -7,7 +7,7 @@ kept     the same with freed memory kept as ours is (hardware.keep_freed_memory)
 equal    the same network, loss network, layers, crops and batch, as train.py runs them on this machine
 default  what `python train.py style=...` does: its own network, loss network, crops and batch
 
-VGG-16 has random weights here: the cost is the same. The sides take turns, `ports` in a process of its own. `ratio` and
+VGG-16 has random weights here: the cost is the same. The sides take turns, each in a process of its own. `ratio` and
 `ratio_default` are the ports' seconds per image over ours. `share_of_peak` counts the operations that are done (torch's
 FlopCounterMode), against the product of two large matrices in the same precision. The photos lie ready; `lightning` is
 the default step inside of pl.Trainer, and with --photos `loader` says how many crops a second one process reads. On a
@@ -23,6 +23,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,14 +32,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks.ports import PortsTraining, ports_step, random_vgg16  # noqa: E402
+from benchmarks.ports import PortsTraining, random_vgg16  # noqa: E402
 from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak, now, spread  # noqa: E402
 from fast_style.checkpoint import read_metadata  # noqa: E402
 from fast_style.content import CROP_MARGIN, ImageFolder, RandomCrops, SampleImages  # noqa: E402
@@ -54,7 +55,7 @@ BATCH_SIZES = (4, 16, 32, 64)  # on a GPU
 class Training:
     """A training step of train.py without Lightning, on photos that lie ready."""
 
-    def __init__(self, photos: Tensor, overrides: list[str]):
+    def __init__(self, photos: Tensor, overrides: list[str], compiled: bool = False):
         with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
             cfg = compose("train", [*overrides, "init_from=null", "run_dir=."])
         self.config = OmegaConf.to_container(cfg, resolve=True)
@@ -62,12 +63,13 @@ class Training:
         self.photos = photos[: self.config["batch_size"], :, :side, :side]
         self.device = photos.device
         self.module = StyleTransfer(self.config).to(self.device, memory_format=torch.channels_last)
-        if self.device.type == "cuda":
+        if compiled:
             self.module.compile_training()
         self.optimizer = self.module.configure_optimizers()["optimizer"]
         self.bfloat16 = pick_precision("auto", self.device) == "bf16-mixed"
 
     def step(self) -> None:
+        """All of it; compiled only if the training is, and what is compiled cannot be seen into (`flops`, `parts`)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             loss = sum(self.module.training_terms(self.photos).values())
         self.optimizer.zero_grad()
@@ -93,6 +95,19 @@ class Training:
         with FlopCounterMode(display=False) as counter:
             self.step()
         return counter.get_total_flops()
+
+
+def our_step(photos: Tensor, overrides: list[str], device: torch.device) -> Callable[[], None]:
+    """A training step as train.py has it on this device."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    return Training(photos.to(device), overrides, compiled=device.type == "cuda").step
+
+
+def ports_step(photos: Tensor, features: nn.Sequential, device: torch.device, kept: bool) -> Callable[[], float]:
+    if kept:
+        keep_freed_memory()
+    return PortsTraining(photos.to(device), features.to(device)).step
 
 
 class StepTimes(pl.Callback):
@@ -122,11 +137,13 @@ def lightning(training: Training, steps: int) -> dict[str, float]:
     return spread([end - begin for begin, end in pairwise(times.ends[2:])])
 
 
-def loader(folder: Path, image_size: int, count: int = 64) -> float:
-    """Training crops a second that one process reads from a folder of photos."""
+def loader(folder: Path, image_size: int, count: int = 256) -> float:
+    """Training crops a second that one process reads from photos that the system has in memory."""
     with tempfile.TemporaryDirectory() as scratch:
         images = ImageFolder(find_images(folder), round(CROP_MARGIN * image_size), Path(scratch) / "unreadable.txt")
         crops = RandomCrops(images, image_size, seed=0)
+        for index in range(count):  # from the disk, once
+            crops[index]
         begun = now()
         for index in track(range(count), "reading photos"):
             crops[index]
@@ -156,10 +173,10 @@ def whole(args: argparse.Namespace, batch_size: int) -> dict:
     return {"batch_size": batch_size, "learning_rate": learning_rate, "images_per_second": rate} | losses
 
 
-def random_photos(count: int, side: int, device: torch.device) -> Tensor:
+def random_photos(count: int, side: int) -> Tensor:
     images = SampleImages(max(2 * count, 4), round(1.125 * side), 0.5, seed=0)
     crops = RandomCrops(images, side, seed=0)
-    return torch.stack([crops[i] for i in track(range(count), "images")]).to(device) / 255
+    return torch.stack([crops[i] for i in track(range(count), "images")]) / 255
 
 
 def figures(training: Training, seconds: dict[str, float], peak: float) -> dict:
@@ -181,21 +198,24 @@ def measure(args: argparse.Namespace) -> dict:
     device = pick_device(args.device)
     torch.manual_seed(0)
     on_gpu = device.type == "cuda"
-    if not on_gpu:
-        keep_freed_memory()
-    photos = random_photos(max(BATCH_SIZES) if on_gpu else 4, 256, device)
+    photos = random_photos(max(BATCH_SIZES) if on_gpu else 4, 256)
     features = random_vgg16()
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "vgg16.pth"
         torch.save({f"features.{key}": value for key, value in features.state_dict().items()}, weights)
-        equal_options = [*EQUAL, f"loss_network.weights={weights}"]
-        equal, default = Training(photos, equal_options), Training(photos, [])
-        batches = {b: Training(photos, [*equal_options, f"batch_size={b}"]) for b in BATCH_SIZES[1:] if on_gpu}
-    theirs = photos[:4].contiguous(), features.to(device)
-    ports = PortsTraining(*theirs)
-    sides = {"ports": OwnProcess(ports_step, *theirs), "kept": ports.step, "equal": equal.step, "default": default.step}
-    seconds = alternate(sides | {f"equal {b}": training.step for b, training in batches.items()}, args.repeats)
-
+        options = {"equal": [*EQUAL, f"loss_network.weights={weights}"], "default": []}
+        options |= {f"equal {b}": [*options["equal"], f"batch_size={b}"] for b in BATCH_SIZES[1:] if on_gpu}
+        sides = {"ports": OwnProcess(ports_step, photos[:4], features, device, False)}
+        sides["kept"] = OwnProcess(ports_step, photos[:4], features, device, True)
+        sides |= {name: OwnProcess(our_step, photos, overrides, device) for name, overrides in options.items()}
+        seconds = alternate(sides, args.repeats)
+        trainings = {name: Training(photos.to(device), overrides) for name, overrides in options.items()}
+    for side in sides.values():
+        side.process.terminate()
+    if not on_gpu:
+        keep_freed_memory()
+    equal, default = trainings["equal"], trainings["default"]
+    ports = PortsTraining(photos[:4].to(device), features.to(device))
     bfloat16 = torch.bfloat16 if equal.bfloat16 else torch.float32
     peaks = {str(dtype).removeprefix("torch."): matrix_peak(device, dtype) for dtype in {torch.float32, bfloat16}}
     peak = peaks[str(bfloat16).removeprefix("torch.")]
@@ -212,7 +232,7 @@ def measure(args: argparse.Namespace) -> dict:
     }
     result["ports"]["seconds_per_step_memory_kept"] = seconds["kept"]
     result["equal"] = figures(equal, seconds["equal"], peak)
-    result["equal_batches"] = [figures(training, seconds[f"equal {b}"], peak) for b, training in batches.items()]
+    result["equal_batches"] = [figures(trainings[name], seconds[name], peak) for name in list(options)[2:]]
     result["default"] = figures(default, seconds["default"], peak) | {
         "parts": parts(default, args.repeats),
         "lightning": lightning(default, 3 * args.repeats),
