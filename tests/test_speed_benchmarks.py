@@ -11,6 +11,7 @@ from benchmarks.ports import LAYERS, copy_parameters, ports_gram, ports_loss, po
 from benchmarks.train_step import parse, whole
 from fast_style.loss_network import load_loss_network
 from fast_style.losses import PerceptualLoss
+from fast_style.style_transfer import StyleTransfer
 from fast_style.transformer_net import TransformerNet
 
 
@@ -38,6 +39,30 @@ def test_ports_loss_is_that_of_our_config(compose_config, tmp_path):
     grams = {name: ports_gram(maps) for name, maps in network(style_image).items()}
     expected = ports_loss(features, stylized, photos, grams)
     torch.testing.assert_close(sum(ours(stylized, photos).values()), expected, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("precision, loss_error, gradient_error", [("float32", 1e-4, 1e-3), ("bfloat16", 0.01, 0.05)])
+def test_fast_step_is_the_plain_step(compose_config, vgg, precision, loss_error, gradient_error):
+    """Channels last, fused layers, autocast: loss and gradients of the ports' eager float32, within a tolerance."""
+    torch.manual_seed(0)
+    features, path = vgg("quarter_vgg16")
+    overrides = ("model=johnson", "loss_network=vgg16", f"loss_network.weights={path}", "objective=pytorch_examples")
+    cfg = compose_config("train", *overrides, "init_from=null", "style.style_size=64", "run_dir=none")
+    module = StyleTransfer(OmegaConf.to_container(cfg, resolve=True))
+    theirs, images = ports_transformer(), torch.rand(2, 3, 64, 64)
+    copy_parameters(module.transformer, theirs)
+    grams = {name: getattr(module.perceptual_loss, f"style_gram_{name}_1").expand(2, -1, -1) for name in LAYERS}
+    expected = ports_loss(features, theirs(images), images, grams)
+    expected.backward()
+    module = module.to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        loss = sum(module.terms(images).values())
+    loss.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=loss_error)
+    ours, plain = (
+        torch.cat([parameter.grad.flatten() for parameter in net.parameters()]) for net in (module.transformer, theirs)
+    )
+    assert (ours - plain).norm() / plain.norm() < gradient_error
 
 
 def test_the_paper_s_number_of_images(photo, vgg, tmp_path, monkeypatch):
