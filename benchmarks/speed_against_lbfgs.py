@@ -28,7 +28,7 @@ from benchmarks.objective_against_iterations import load_objective, white_noise 
 from benchmarks.timing import alternate, environment, now  # noqa: E402
 from fast_style import FastStyleError  # noqa: E402
 from fast_style.checkpoint import load_transformer  # noqa: E402
-from fast_style.hardware import pick_device, pick_precision  # noqa: E402
+from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
 from fast_style.losses import PerceptualLoss  # noqa: E402
 from fast_style.optimization import HISTORY, evaluate, optimize_pixels  # noqa: E402
 from fast_style.procedural import procedural_image  # noqa: E402
@@ -101,6 +101,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse(argv)
     device = pick_device(args.device)
+    if device.type == "cpu":  # as infer.py and optimize.py do
+        keep_freed_memory()
     result = {"ckpt": Path(args.ckpt).name} | environment(device) | {"full_memory": args.full_memory, "sizes": []}
     for size in args.sizes:
         result["sizes"].append(compare(args, size, device))

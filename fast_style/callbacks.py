@@ -139,12 +139,13 @@ class Budget(Callback):
         self.elapsed, self.steps_per_second = state_dict["elapsed"], state_dict["steps_per_second"]
 
 
-AGREE_EVERY = 10  # steps between which processes of one run do not ask each other whether to stop
+AGREE_EVERY = 10  # steps after which the processes of one run ask each other whether to stop
 
 
 class ResumePoint(Callback):
     """Keeps `path` fit to resume from: written every N steps, after the last one, and when Ctrl-C or SIGTERM asks
-    the run to stop, which then ends after the step under way as if it had been its last. A second Ctrl-C kills."""
+    the run to stop, which then ends after the step under way, or with several processes at the next tenth one, as if it
+    had been its last. A second Ctrl-C kills."""
 
     def __init__(self, path: str, every_n_steps: int):
         self.path, self.every_n_steps = path, every_n_steps

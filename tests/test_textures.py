@@ -4,6 +4,7 @@ import json
 from importlib.util import find_spec
 
 import pytest
+from conftest import ROOT
 from PIL import Image
 
 from benchmarks import textures
@@ -56,3 +57,14 @@ def test_what_is_done_is_kept(arguments, tmp_path, monkeypatch):
 def test_gram_error(photo, tmp_path):
     one, other = (photo(tmp_path / f"{seed}.png", 64, 64, seed=seed) for seed in (0, 1))
     assert gram_error(one, one) == 0 < gram_error(other, one)
+
+
+def test_figures_of_the_documentation_are_measured_ones():
+    text = (ROOT / "docs/comparisons.md").read_text()
+    cells = json.loads((ROOT / "benchmarks/results/textures.json").read_text())["textures"]
+    assert len(cells) == 6
+    for name, row in cells.items():
+        errors = " | ".join(f"{cell['gram_error']:.3f}" for cell in row.values())
+        assert f"| {name.replace('_', ' ')} | {errors} |" in text
+    seconds = [[row[method]["seconds"] for row in cells.values()] for method in next(iter(cells.values()))]
+    assert f"| seconds | {' | '.join(f'{min(s):g} to {max(s):g}' for s in seconds)} |" in text
