@@ -52,17 +52,21 @@ class _PaddedConv(torch.autograd.Function):
 
 def fold_border(padded: Tensor, axis: int, amount: int, mode: str) -> None:
     """Adjoint of padding along one axis: adds the border's values to the pixels that it was copied from, in place."""
-    size = padded.shape[axis]
-    before, after = padded.narrow(axis, 0, amount), padded.narrow(axis, size - amount, amount)
+    lines, size = padded.movedim(axis, 0), padded.shape[axis]
     if mode == "replicate":
         first, last = amount, size - amount - 1
-        before, after = (border.sum(axis, keepdim=True) for border in (before, after))
     else:
         first, last = amount + 1, size - 2 * amount - 1
-        if amount > 1:
-            before, after = before.flip(axis), after.flip(axis)
-    padded.narrow(axis, first, before.shape[axis]).add_(before)
-    padded.narrow(axis, last, after.shape[axis]).add_(after)
+    if amount == 1 and first < last:  # both at once: half of the operations
+        lines[first : last + 1 : last - first] += lines[:: size - 1]
+        return
+    before, after = lines[:amount], lines[size - amount :]
+    if mode == "replicate":
+        before, after = (border.sum(0, keepdim=True) for border in (before, after))
+    elif amount > 1:
+        before, after = before.flip(0), after.flip(0)
+    lines[first : first + len(before)] += before
+    lines[last : last + len(after)] += after
 
 
 def instance_norm(images: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Tensor:
@@ -77,11 +81,15 @@ class _InstanceNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, images: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Tensor:
-        parts = [batch_norm(image, scale, shift, epsilon) for image in images.split(1)]
-        normalised, means, deviations = zip(*parts, strict=True)
+        normalised = torch.empty_like(images)
+        moments = [
+            batch_norm(image, scale, shift, epsilon, out=out)
+            for image, out in zip(images.split(1), normalised.split(1), strict=True)
+        ]
+        means, deviations = zip(*moments, strict=True)
         ctx.save_for_backward(images, scale, *means, *deviations)
         ctx.epsilon = epsilon
-        return torch.cat(normalised) if len(images) > 1 else normalised[0]
+        return normalised
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
@@ -99,22 +107,25 @@ class _InstanceNorm(torch.autograd.Function):
         return torch.cat(images_gradient), sum(scale_gradient), sum(shift_gradient), None
 
 
-def batch_norm(image: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """An image (1, C, H, W) normalised, with its means (C,) and inverse deviations (C,).
+def batch_norm(image: Tensor, scale: Tensor, shift: Tensor, epsilon: float, out: Tensor) -> tuple[Tensor, Tensor]:
+    """Writes an image (1, C, H, W) normalised to `out`; its means (C,) and inverse deviations (C,).
 
     A large one is measured in parts: in a plain sum over nine megapixels, as PyTorch's own in this memory format, what
     one pixel adds is about the last digit. (At a mean of ten deviations the mean is then off by half of one.)
     """
     height, width = image.shape[2:]
+    mean, deviation = torch.empty_like(scale), torch.empty_like(scale)
     if height * width <= MOST_PIXELS:
-        return torch.native_batch_norm(image, scale, shift, None, None, True, 0.0, epsilon)
+        torch.native_batch_norm(image, scale, shift, None, None, True, 0.0, epsilon, out=(out, mean, deviation))
+        return mean, deviation
     parts = image.split(max(1, MOST_PIXELS // width), dim=2)
     unused = torch.zeros_like(scale)  # running averages; without them the moments would be as coarse as the image
     moments = [torch.batch_norm_update_stats(part, unused, unused, 0.0) for part in parts]
     means, variances = (torch.stack(column).double() for column in zip(*moments, strict=True))
     shares = torch.tensor([[part.shape[2] / height] for part in parts], dtype=torch.float64)
-    mean = (shares * means).sum(0)
-    variance = (shares * (variances + (means - mean).square())).sum(0).to(scale)
-    mean = mean.to(scale)
-    normalised = torch.native_batch_norm(image, scale, shift, mean, variance, False, 0.0, epsilon)[0]
-    return normalised, mean, (variance + epsilon).rsqrt()
+    wide_mean = (shares * means).sum(0)
+    variance = (shares * (variances + (means - wide_mean).square())).sum(0).to(scale)
+    mean.copy_(wide_mean)
+    no_moments = scale.new_empty(0), scale.new_empty(0)
+    torch.native_batch_norm(image, scale, shift, mean, variance, False, 0.0, epsilon, out=(out, *no_moments))
+    return mean, (variance + epsilon).rsqrt()

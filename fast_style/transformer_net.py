@@ -64,16 +64,9 @@ class ResidualBlock(nn.Module):
         return identity + self.body(x)
 
 
-# phases[a][t][k]: how much of coarse pixel t is in neighbour k, of the three that a 3x3 convolution sees along an axis,
-# of fine pixel a. For "nearest" these are coarse pixels p - 1, p and fine ones 2p - 1, 2p; for "bilinear" p - 1, p,
-# p + 1 and 2p, 2p + 1.
-PHASES = {
-    "nearest": [[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]],
-    "bilinear": [
-        [[0.75, 0.25, 0], [0.25, 0.75, 0.75], [0, 0, 0.25]],
-        [[0.25, 0, 0], [0.75, 0.75, 0.25], [0, 0.25, 0.75]],
-    ],
-}
+# PHASES[a][t][k]: whether coarse pixel p - 1 + t lies under neighbour k, of the three that a 3x3 convolution sees along an
+# axis, of the fine pixels 2p - 1 (a = 0) and 2p (a = 1).
+PHASES = [[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]]
 
 
 class UpsampleConv(nn.Sequential):
@@ -90,20 +83,25 @@ class UpsampleConv(nn.Sequential):
             super().__init__(
                 nn.Upsample(scale_factor=2, mode=upsampling), ConvLayer(in_channels, out_channels, 3, 1, "replicate")
             )
-            self.register_buffer("phases", torch.tensor(PHASES[upsampling], dtype=torch.float32), persistent=False)
+            self.register_buffer("phases", torch.tensor(PHASES, dtype=torch.float32), persistent=False)
+            # Bilinear upsampling is nearest-neighbour upsampling and this; like every convolution it may come last.
+            tent = torch.tensor([0.25, 0.5, 0.25])
+            blur = torch.outer(tent, tent).expand(out_channels, 1, 3, 3) if upsampling == "bilinear" else None
+            self.register_buffer("blur", blur, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C', 2 H, 2 W). Interpolation and convolution are one convolution of the coarse image with
-        four times the channels, one for each pixel of a 2x2 block (Shi et al. 2016): for "nearest" 4/9 of the work."""
+        """(B, C, H, W) -> (B, C', 2 H, 2 W). Nearest-neighbour upsampling and convolution are one convolution of the
+        coarse image with four times the channels, one for each pixel of a 2x2 block (Shi et al. 2016): 4/9 of the work."""
         if len(self) == 1:
             return super().forward(x)
         (conv,) = self[1]
-        taps = self.phases.shape[1]
         with torch.autocast(x.device.type, enabled=False):
             weight = torch.einsum("atk,bul,cdkl->abcdtu", self.phases, self.phases, conv.weight)
-        weight = weight.reshape(-1, conv.in_channels, taps, taps)
-        fine = interleave(padded_conv(x, weight, conv.bias.repeat(4), 1, "replicate"))
-        return fine[..., 1:-1, 1:-1].contiguous(memory_format=torch.channels_last) if taps == 2 else fine
+        weight = weight.reshape(-1, conv.in_channels, 2, 2)
+        fine = interleave(padded_conv(x, weight, conv.bias.repeat(4), 1, "replicate"))  # and a pixel around
+        if self.blur is not None:
+            return F.conv2d(fine, self.blur, groups=conv.out_channels)
+        return fine[..., 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
 
 
 class ToRGB(ConvLayer):
