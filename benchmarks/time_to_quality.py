@@ -72,6 +72,7 @@ PORTS = [
     "optimizer.warmup_steps=0",
     "precision=32-true",
     "channels_last=false",
+    "data_parallel=false",
     # The clock ends it.
     "max_steps=1000000",
     "preview_every=1000000",

@@ -46,7 +46,7 @@ from fast_style.content import CROP_MARGIN, ImageFolder, RandomCrops, SampleImag
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
 from fast_style.images import find_images  # noqa: E402
 from fast_style.style_transfer import StyleTransfer  # noqa: E402
-from train import train  # noqa: E402
+from train import speed_up, train  # noqa: E402
 
 EQUAL = ["model=johnson", "loss_network=vgg16", "objective=pytorch_examples", "batch_size=4", "image_size=256"]
 BATCH_SIZES = (4, 16, 32, 64)  # on a GPU
@@ -55,21 +55,19 @@ BATCH_SIZES = (4, 16, 32, 64)  # on a GPU
 class Training:
     """A training step of train.py without Lightning, on photos that lie ready."""
 
-    def __init__(self, photos: Tensor, overrides: list[str], compiled: bool = False):
+    def __init__(self, photos: Tensor, overrides: list[str]):
         with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
             cfg = compose("train", [*overrides, "init_from=null", "run_dir=."])
         self.config = OmegaConf.to_container(cfg, resolve=True)
         side = self.config["image_size"]
         self.photos = photos[: self.config["batch_size"], :, :side, :side]
         self.device = photos.device
-        self.module = StyleTransfer(self.config).to(self.device, memory_format=torch.channels_last)
-        if compiled:
-            self.module.compile_training()
+        self.module = StyleTransfer(self.config).to(self.device)
+        speed_up(self.module, self.config, self.device)
         self.optimizer = self.module.configure_optimizers()["optimizer"]
         self.bfloat16 = pick_precision("auto", self.device) == "bf16-mixed"
 
     def step(self) -> None:
-        """All of it; compiled only if the training is, and what is compiled cannot be seen into (`flops`, `parts`)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             loss = sum(self.module.training_terms(self.photos).values())
         self.optimizer.zero_grad()
@@ -77,7 +75,8 @@ class Training:
         self.optimizer.step()
 
     def parts(self) -> list[float]:
-        """Seconds of the transformer, the loss, the backward pass of both, and the optimiser."""
+        """Seconds of the transformer, the loss, the backward pass of both, and the optimiser, where they come one after
+        the other: without torch.compile and data parallelism, which cannot be seen into."""
         marks = [now()]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             stylized = self.module.transformer(self.photos)
@@ -93,15 +92,13 @@ class Training:
 
     def flops(self) -> int:
         with FlopCounterMode(display=False) as counter:
-            self.step()
+            sum(self.module.terms(self.photos).values()).backward()
         return counter.get_total_flops()
 
 
 def our_step(photos: Tensor, overrides: list[str], device: torch.device) -> Callable[[], None]:
     """A training step as train.py has it on this device."""
-    if device.type == "cpu":
-        keep_freed_memory()
-    return Training(photos.to(device), overrides, compiled=device.type == "cuda").step
+    return Training(photos.to(device), overrides).step
 
 
 def ports_step(photos: Tensor, features: nn.Sequential, device: torch.device, kept: bool) -> Callable[[], float]:
@@ -212,8 +209,6 @@ def measure(args: argparse.Namespace) -> dict:
         trainings = {name: Training(photos.to(device), overrides) for name, overrides in options.items()}
     for side in sides.values():
         side.process.terminate()
-    if not on_gpu:
-        keep_freed_memory()
     equal, default = trainings["equal"], trainings["default"]
     ports = PortsTraining(photos[:4].to(device), features.to(device))
     bfloat16 = torch.bfloat16 if equal.bfloat16 else torch.float32

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fast_style import check_choice
 from fast_style.backbone import initial_state
+from fast_style.data_parallel import DataParallel
 from fast_style.loss_network import load_loss_network
 from fast_style.losses import PerceptualLoss
 from fast_style.styles import find_style_image, read_style_image
@@ -40,6 +41,10 @@ class StyleTransfer(pl.LightningModule):
     def compile_training(self, **options) -> None:
         """Have torch.compile make training steps faster; validation, with its other batch sizes, stays as it is."""
         self.training_terms = torch.compile(self.terms, **options)
+
+    def share_batches(self, count: int) -> None:
+        """Have `count` cores of a CPU each compute training steps for images of their own."""
+        self.training_terms = DataParallel(self.terms, self.transformer, count)
 
     def forward(self, content_images: Tensor) -> Tensor:
         return self.transformer(content_images)

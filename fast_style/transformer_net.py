@@ -64,8 +64,8 @@ class ResidualBlock(nn.Module):
         return identity + self.body(x)
 
 
-# PHASES[a][t][k]: whether coarse pixel p - 1 + t lies under neighbour k, of the three that a 3x3 convolution sees along an
-# axis, of the fine pixels 2p - 1 (a = 0) and 2p (a = 1).
+# PHASES[a][t][k]: whether coarse pixel p - 1 + t lies under neighbour k, of the three that a 3x3 convolution sees along
+# an axis, of the fine pixels 2p - 1 (a = 0) and 2p (a = 1).
 PHASES = [[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]]
 
 
@@ -90,8 +90,11 @@ class UpsampleConv(nn.Sequential):
             self.register_buffer("blur", blur, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C', 2 H, 2 W). Nearest-neighbour upsampling and convolution are one convolution of the
-        coarse image with four times the channels, one for each pixel of a 2x2 block (Shi et al. 2016): 4/9 of the work."""
+        """(B, C, H, W) -> (B, C', 2 H, 2 W).
+
+        Nearest-neighbour upsampling and convolution are one convolution of the coarse image with four times the
+        channels, one for each pixel of a 2x2 block (Shi et al. 2016): 4/9 of the work.
+        """
         if len(self) == 1:
             return super().forward(x)
         (conv,) = self[1]

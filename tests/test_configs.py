@@ -215,9 +215,11 @@ def test_the_paper(resolved):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_has_a_learning_rate(resolved, task):
-    assert type(resolved(f"task={task}")["optimizer"]["lr"]) is float
-    assert resolved(f"task={task}", "optimizer.lr=0.5")["optimizer"]["lr"] == 0.5
+def test_every_task_has_a_learning_rate_and_a_batch_size(resolved, task):
+    config = resolved(f"task={task}")
+    assert type(config["optimizer"]["lr"]) is float and type(config["batch_size"]) is int
+    config = resolved(f"task={task}", "optimizer.lr=0.5", "batch_size=7")
+    assert (config["optimizer"]["lr"], config["batch_size"]) == (0.5, 7)
 
 
 def test_numbers_are_numbers(resolved):

@@ -1,0 +1,55 @@
+"""Data parallelism on a CPU: every core trains on images of its own."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor, nn
+
+
+class DataParallel:
+    """Terms of a training step, their means over the batch, by `count` threads with a share of the images each.
+
+    What torch.nn.DataParallel is to GPUs. PyTorch by itself shares out every single operation among the cores: a step
+    has thousands, and after each the cores wait for one another and read what the other has just written. Here they
+    meet once a step. For networks that do not mix the images of a batch, as batch norm does.
+
+    terms   a function of images (B, 3, H, W): scalars by name, each a mean over the images
+    network whose parameters get the gradient of the terms' sum
+    """
+
+    def __init__(self, terms: Callable[[Tensor], dict[str, Tensor]], network: nn.Module, count: int):
+        self.terms, self.network, self.count = terms, network, count
+        self.threads = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """The terms, of whose sum the gradient is known already: only the sum can be differentiated."""
+        parameters = list(self.network.parameters())
+        autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+        def share_of(images: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+            # Threads start with autocast off.
+            with torch.autocast("cpu", enabled=autocast[0], dtype=autocast[1]):
+                terms = self.terms(images)
+            gradients = torch.autograd.grad(sum(terms.values()), parameters)
+            return {name: value.detach() for name, value in terms.items()}, gradients
+
+        shares = images.tensor_split(min(self.count, len(images)))
+        weights = [len(share) / len(images) for share in shares]
+        terms, gradients = zip(*self.threads.map(share_of, shares), strict=True)
+        gradient = [sum(map(torch.mul, column, weights)) for column in zip(*gradients, strict=True)]
+        means = [sum(w * share[name] for w, share in zip(weights, terms, strict=True)) for name in terms[0]]
+        return dict(zip(terms[0], _Known.apply(gradient, torch.stack(means), *parameters), strict=True))
+
+
+class _Known(torch.autograd.Function):
+    """Values whose sum has a gradient that is known."""
+
+    @staticmethod
+    def forward(ctx, gradient: list[Tensor], values: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        ctx.gradient = gradient
+        return values.unbind()
+
+    @staticmethod
+    def backward(ctx, *of_values: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(of_values[0] * part for part in ctx.gradient)
