@@ -71,19 +71,19 @@ def check(config: dict) -> None:
 
 
 def speed_up(module: StyleTransfer | TextureNetwork, config: dict, device: torch.device) -> None:
-    """Make training steps faster on this device, by what changes no result."""
+    """Make training steps faster on this device, by what changes results no more than another order of sums does."""
     if device.type == "cpu":
         keep_freed_memory()
     if config["channels_last"]:
         module.to(memory_format=torch.channels_last)
     if config["task"] != "style_transfer":
         return
-    # Batch norm mixes the images of a batch; several processes have a core each already.
+    # Batch norm mixes the images of a batch; the threads of several processes would be in each other's way.
     can_share = device.type == "cpu" and config["model"]["norm"] == "instance" and config["trainer"]["devices"] == 1
     cores = torch.get_num_threads()
     if device.type == "cuda" if config["compile"] == "auto" else config["compile"]:
         module.compile_training()
-    elif config["data_parallel"] and can_share and 1 < cores <= config["batch_size"]:
+    elif config["data_parallel"] and can_share and cores > 1 and config["batch_size"] % cores == 0:
         module.share_batches(cores)
 
 

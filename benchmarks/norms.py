@@ -49,7 +49,7 @@ CURVES = {
 }
 RECIPE = ["init_from=null", "image_size=128", "preview_every=25", "trainer.log_every_n_steps=1"]
 RECIPES = {
-    "style_transfer": [*RECIPE, "batch_size=4", "max_steps=500"],
+    "style_transfer": [*RECIPE, "batch_size=4", "max_steps=500", "optimizer.lr=4e-3"],
     "texture": [*RECIPE, "batch_size=4", "max_steps=300"],
     "diverse_style_transfer": [*RECIPE, "batch_size=2", "max_steps=300"],  # two variants of each photo
 }

@@ -12,10 +12,10 @@ class DataParallel:
 
     What torch.nn.DataParallel is to GPUs. PyTorch by itself shares out every single operation among the cores: a step
     has thousands, and after each the cores wait for one another and read what the other has just written. Here they
-    meet once a step. For networks that do not mix the images of a batch, as batch norm does.
+    meet once a step. Not for batch norm, which mixes the images of a batch.
 
-    terms   a function of images (B, 3, H, W): scalars by name, each a mean over the images
-    network whose parameters get the gradient of the terms' sum
+    terms     a function of images (B, 3, H, W): scalars by name, each a mean over the images
+    network   whose parameters get the gradient of the terms' sum
     """
 
     def __init__(self, terms: Callable[[Tensor], dict[str, Tensor]], network: nn.Module, count: int):
@@ -23,7 +23,7 @@ class DataParallel:
         self.threads = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """The terms, of whose sum the gradient is known already: only the sum can be differentiated."""
+        """The terms of images (B, 3, H, W), scalars by name; only their sum can be differentiated."""
         parameters = list(self.network.parameters())
         autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 

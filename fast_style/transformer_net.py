@@ -86,7 +86,7 @@ class UpsampleConv(nn.Sequential):
             self.register_buffer("phases", torch.tensor(PHASES, dtype=torch.float32), persistent=False)
             # Bilinear upsampling is nearest-neighbour upsampling and this; like every convolution it may come last.
             tent = torch.tensor([0.25, 0.5, 0.25])
-            blur = torch.outer(tent, tent).expand(out_channels, 1, 3, 3) if upsampling == "bilinear" else None
+            blur = torch.outer(tent, tent).repeat(out_channels, 1, 1, 1) if upsampling == "bilinear" else None
             self.register_buffer("blur", blur, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -64,7 +64,8 @@ def test_an_error_in_a_thread_arrives():
     "cores, overrides, expected",
     [
         (2, ["batch_size=4"], 2),
-        (3, ["batch_size=4"], 3),
+        (3, ["batch_size=4"], None),
+        (3, ["batch_size=6"], 3),
         (1, ["batch_size=4"], None),
         (8, ["batch_size=4"], None),
         (2, ["data_parallel=false"], None),
@@ -75,7 +76,7 @@ def test_an_error_in_a_thread_arrives():
     ],
 )
 def test_where_it_applies(compose_config, monkeypatch, cores, overrides, expected):
-    """With more cores than images some would have nothing to do."""
+    """Where no core would wait for another's images."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
     module, shared = nn.Module(), []
     module.share_batches, module.compile_training = shared.append, lambda: None
@@ -84,10 +85,19 @@ def test_where_it_applies(compose_config, monkeypatch, cores, overrides, expecte
     assert shared == [expected] * (expected is not None)
 
 
-def test_training_is_the_same_with_and_without(train_in_process, monkeypatch):
+def test_a_gpu_compiles_instead(compose_config):
+    module, calls = nn.Module(), []
+    module.share_batches, module.compile_training = calls.append, lambda: calls.append("compiled")
+    speed_up(module, compose_config("train", "run_dir=none"), torch.device("cuda"))
+    assert calls == ["compiled"]
+
+
+@pytest.mark.parametrize("precision, tolerance", [("32-true", 1e-3), ("bf16-mixed", 0.03)])
+def test_training_is_the_same_with_and_without(train_in_process, monkeypatch, precision, tolerance):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     runs = [
-        train_in_process(str(value), "max_steps=5", "batch_size=4", f"data_parallel={value}") for value in (True, False)
+        train_in_process(str(value), "max_steps=5", "batch_size=4", f"precision={precision}", f"data_parallel={value}")
+        for value in (True, False)
     ]
     networks = [load_transformer(folder / "model.safetensors", "ckpt")[0] for folder in runs]
     torch.manual_seed(0)
@@ -95,4 +105,4 @@ def test_training_is_the_same_with_and_without(train_in_process, monkeypatch):
         image = torch.rand(1, 3, 32, 32)
         shared, whole = (network(image) for network in networks)
     assert not torch.equal(shared, whole), "another order of the sums"
-    torch.testing.assert_close(shared, whole, rtol=0, atol=1e-3)
+    torch.testing.assert_close(shared, whole, rtol=0, atol=tolerance)

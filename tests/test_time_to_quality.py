@@ -100,7 +100,7 @@ def test_the_ports_way(compose_config, tmp_path):
     assert (cfg.model.channels, cfg.model.kernel_sizes) == ([32, 64, 128], [9, 9])
     assert (cfg.batch_size, cfg.image_size, cfg.data.image_size, cfg.precision) == (4, 256, 256, "32-true")
     assert (cfg.optimizer.lr, cfg.optimizer.schedule, cfg.optimizer.warmup_steps) == (1e-3, "constant", 0)
-    assert cfg.init_from is None and cfg.channels_last is False
+    assert cfg.init_from is None and cfg.channels_last is False and cfg.data_parallel is False
 
 
 def test_too_few_photos(benchmark):
