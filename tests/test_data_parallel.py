@@ -1,10 +1,11 @@
 """A batch shared out among threads: the same terms and the same gradient as by one, errors included."""
 
+import csv
+
 import pytest
 import torch
 from torch import nn
 
-from fast_style.checkpoint import load_transformer
 from fast_style.data_parallel import DataParallel
 from train import speed_up
 
@@ -35,6 +36,18 @@ def test_terms_and_gradient_are_those_of_one_thread(count, images):
     assert list(values) == list(expected[0])
     torch.testing.assert_close(values, expected[0])
     torch.testing.assert_close(gradients, expected[1])
+
+
+def test_numbers_in_bfloat16_are_those_of_one_thread():
+    torch.manual_seed(0)
+    network, images = Network(), torch.rand(4, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        values, gradients = terms_and_gradients(DataParallel(network.terms, network, 2), network, images)
+        expected = terms_and_gradients(network.terms, network, images)
+    torch.testing.assert_close(values, expected[0], rtol=0.01, atol=0)
+    exact = terms_and_gradients(network.terms, network, images)[1]
+    assert not torch.equal(gradients[0], exact[0]), "not float32"
+    torch.testing.assert_close(gradients, expected[1], rtol=0.02, atol=1e-3)
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -92,17 +105,19 @@ def test_a_gpu_compiles_instead(compose_config):
     assert calls == ["compiled"]
 
 
-@pytest.mark.parametrize("precision, tolerance", [("32-true", 1e-3), ("bf16-mixed", 0.03)])
-def test_training_is_the_same_with_and_without(train_in_process, monkeypatch, precision, tolerance):
+def test_training_is_the_same_with_and_without(train_in_process, monkeypatch):
+    """Adam soon makes much of the last digits, so only about the same."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    runs = [
-        train_in_process(str(value), "max_steps=5", "batch_size=4", f"precision={precision}", f"data_parallel={value}")
-        for value in (True, False)
-    ]
-    networks = [load_transformer(folder / "model.safetensors", "ckpt")[0] for folder in runs]
-    torch.manual_seed(0)
-    with torch.no_grad():
-        image = torch.rand(1, 3, 32, 32)
-        shared, whole = (network(image) for network in networks)
-    assert not torch.equal(shared, whole), "another order of the sums"
-    torch.testing.assert_close(shared, whole, rtol=0, atol=tolerance)
+
+    def losses(data_parallel):
+        every_step = "trainer.log_every_n_steps=1"
+        folder = train_in_process(
+            str(data_parallel), "max_steps=5", "batch_size=4", f"data_parallel={data_parallel}", every_step
+        )
+        with (folder / "logs" / "version_0" / "metrics.csv").open() as file:
+            return [float(row["train/total_loss"]) for row in csv.DictReader(file) if row["train/total_loss"]]
+
+    shared, whole = losses(True), losses(False)
+    assert len(shared) == 5 and shared != whole, "another order of the sums"
+    assert shared[0] == pytest.approx(whole[0], rel=1e-4) and shared == pytest.approx(whole, rel=0.03)
+    assert max(whole) > 1.1 * min(whole), "and the network has moved"
