@@ -28,6 +28,7 @@ from omegaconf import DictConfig
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # train.py is no part of the package
 
+from benchmarks import command  # noqa: E402
 from benchmarks.time_to_quality import Clock, comma_separated, plain, published, watching  # noqa: E402
 from benchmarks.timing import environment  # noqa: E402
 from fast_style import FastStyleError  # noqa: E402
@@ -218,9 +219,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except FastStyleError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    command.run(main)

@@ -27,6 +27,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
+from benchmarks import command  # noqa: E402
 from benchmarks.timing import environment  # noqa: E402
 from fast_style import FastStyleError  # noqa: E402
 from fast_style.checkpoint import load_transformer, read_metadata  # noqa: E402
@@ -241,9 +242,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except FastStyleError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    command.run(main)

@@ -24,9 +24,9 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
+from benchmarks import command  # noqa: E402
 from benchmarks.objective_against_iterations import load_objective, white_noise  # noqa: E402
 from benchmarks.timing import alternate, environment, now  # noqa: E402
-from fast_style import FastStyleError  # noqa: E402
 from fast_style.checkpoint import load_transformer  # noqa: E402
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
 from fast_style.losses import PerceptualLoss  # noqa: E402
@@ -114,9 +114,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except FastStyleError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    command.run(main)

@@ -45,6 +45,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # train.py is no part of the package
 
+from benchmarks import command  # noqa: E402
 from benchmarks.objective_against_iterations import first_reached, held_out_photos, white_noise  # noqa: E402
 from benchmarks.ports import no_style, ports_loss, ports_transformer, random_vgg16  # noqa: E402
 from benchmarks.timing import environment, now  # noqa: E402
@@ -437,9 +438,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except FastStyleError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    command.run(main)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class DataParallel:
-    """Terms of a training step, their means over the batch, by `count` threads with a share of the images each.
+    """Terms of a training step, their means over the batch, by `count` threads with an equal share of the images each.
 
     What torch.nn.DataParallel is to GPUs. PyTorch by itself shares out every single operation among the cores: a step
     has thousands, and after each the cores wait for one another and read what the other has just written. Here they
@@ -16,6 +16,7 @@ class DataParallel:
 
     terms     a function of images (B, 3, H, W): scalars by name, each a mean over the images
     network   whose parameters get the gradient of the terms' sum
+    count     divides the number of images evenly
     """
 
     def __init__(self, terms: Callable[[Tensor], dict[str, Tensor]], network: nn.Module, count: int):
@@ -34,12 +35,10 @@ class DataParallel:
             gradients = torch.autograd.grad(sum(terms.values()), parameters)
             return {name: value.detach() for name, value in terms.items()}, gradients
 
-        shares = images.tensor_split(min(self.count, len(images)))
-        weights = [len(share) / len(images) for share in shares]
-        terms, gradients = zip(*self.threads.map(share_of, shares), strict=True)
-        gradient = [sum(map(torch.mul, column, weights)) for column in zip(*gradients, strict=True)]
-        means = [sum(w * share[name] for w, share in zip(weights, terms, strict=True)) for name in terms[0]]
-        return dict(zip(terms[0], _Known.apply(gradient, torch.stack(means), *parameters), strict=True))
+        terms, gradients = zip(*self.threads.map(share_of, images.split(len(images) // self.count)), strict=True)
+        gradient = [sum(column) / self.count for column in zip(*gradients, strict=True)]
+        means = torch.stack([sum(share[name] for share in terms) / self.count for name in terms[0]])
+        return dict(zip(terms[0], _Known.apply(gradient, means, *parameters), strict=True))
 
 
 class _Known(torch.autograd.Function):

@@ -46,6 +46,7 @@ def keep_freed_memory() -> None:
 
     By default glibc hands large blocks back to the system, which must fill with zeros whatever it gives out again: for
     pictures of a megapixel that takes a quarter of the time. The price: memory is not returned before the process ends.
+    The memory of threads beside the first glibc still gives back in part.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library

@@ -27,7 +27,7 @@ def terms_and_gradients(terms, network, images):
     return values, [parameter.grad.clone() for parameter in network.parameters()]
 
 
-@pytest.mark.parametrize("count, images", [(2, 4), (3, 4), (4, 2), (1, 3)])
+@pytest.mark.parametrize("count, images", [(2, 4), (3, 3), (1, 3)])
 def test_terms_and_gradient_are_those_of_one_thread(count, images):
     torch.manual_seed(0)
     network, images = Network().double(), torch.rand(images, 3, 8, 8, dtype=torch.float64)
