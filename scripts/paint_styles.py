@@ -1,14 +1,15 @@
-"""Paint the five bundled style pictures, each from a fixed seed, with brushes written in numpy and Pillow."""
+"""Paint the eight bundled style pictures, each from a fixed seed, with brushes written in numpy and Pillow."""
 
 import argparse
 import time
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy import ndarray as Array
 from numpy.random import Generator
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFile
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 from skimage.measure import find_contours
@@ -993,6 +994,580 @@ def composition(rng: Generator, size: Size = (832, 656)) -> Array:
     return art.picture
 
 
+# ---------------------------------------------------------------- 6. sunset fjord
+
+HORIZON, SETTING_SUN, PIER_END = 0.47, np.array([0.44, 0.345]), np.array([1.02, 0.505])
+FAR_EDGE, NEAR_EDGE = np.array([-1.12, 0.44]), np.array([-0.88, 0.80])
+FJORD_SKY, FAR_SHORE, FJORD, HEADLAND, DECK = range(5)
+SUNSET = rgb("6d1420", "a81f1c", "d23a18", "e95f17", "f58a1e", "fbb52f", "fdda5e", "fff1a8")
+DEEP_WATER = rgb("060d1c", "0a1d36", "0f3550", "155a6a", "2f8585", "7fb3a0", "d8d9a4")
+EDDIES = table("0.16 0.68 0.10 0.035, 0.70 0.60 0.09 0.06, 0.93 0.83 0.16 0.20, 0.66 1.03 0.18 -0.14")
+HEADLAND_EDGE = (
+    "1.40 0.20, 1.20 0.235, 1.10 0.30, 1.03 0.40, 0.93 0.475, 0.86 0.52, 0.90 0.58, 1.02 0.63,"
+    "1.08 0.74, 1.03 0.86, 1.10 1.1, 1.5 1.1"
+)
+DARK_LAND = rgb("05090f", "0b1c26", "123a3f", "1d5a4f", "4a6b3c", "8a6a2c", "b5541f")
+PLANKS = rgb("3a1416", "6e2418", "a34a22", "c97a35", "dca25a", "7a4a52", "4a2a3c")
+
+
+def contour_angle(level: Array) -> Array:
+    """Direction (H, W) along the contours of `level` (H, W)."""
+    slope_y, slope_x = np.gradient(level)
+    return np.arctan2(-slope_x, slope_y)
+
+
+def burning_sky(scene: Scene, rng: Generator) -> None:
+    """Wavy bands of red, orange and yellow with a few cold streaks, arching over a low sun."""
+    x, y = scene.grid()
+    wander = smooth_noise(rng, x.shape, 55)
+    halo = np.hypot(x - SETTING_SUN[0], y - SETTING_SUN[1])
+    level = y + (0.052 * np.sin(4.7 * x + 0.9 + 2.4 * y) + 0.024 * np.sin(10.5 * x - 6 * y)) * smoothstep(0.47, 0.3, y)
+    level += 0.010 * wander + 0.17 * np.exp(-((halo / 0.105) ** 2))
+    bands = 0.08 + 1.35 * level + 0.24 * np.sin(72 * level + 0.8 * wander) + 0.12 * np.sin(31 * level + 2 + wander)
+    glow = smoothstep(0.055, 0.04, halo)
+    colour = ramp(SUNSET, np.clip(bands + 0.05 * smooth_noise(rng, x.shape, 9) + glow, 0, 1))
+    streak = smoothstep(0.72, 0.95, np.sin(27 * level + 1.2 * wander + 3.6)) * smoothstep(0.16, 0.26, halo)
+    cold = ramp(rgb("1c3a5c", "3f7088", "8fb3a4"), np.clip(2.2 * y, 0, 1))
+    scene.fill(y < 2, colour + (cold - colour) * (0.85 * streak)[..., None], FJORD_SKY, contour_angle(level))
+
+
+def swirling_water(scene: Scene, rng: Generator) -> None:
+    """Dark water in long eddies that grow towards the viewer, with the sun's broken path across it."""
+    x, y = scene.grid()
+    wander, depth = smooth_noise(rng, x.shape, 45), np.clip(y - HORIZON, 0, None)
+    level = 0.30 * np.log(depth + 0.07) + 0.03 * wander * smoothstep(0, 0.2, depth)
+    level += 0.06 * np.sin(6.5 * x + 3 * depth + 0.4) * smoothstep(0, 0.15, depth)
+    for cx, cy, reach, lift in EDDIES:
+        level += lift * np.exp(-(((x - cx) / (1.6 * reach)) ** 2) - ((y - cy) / reach) ** 2)
+    bands = 0.42 + 0.34 * np.sin(80 * level + 0.5 * wander) + 0.12 * np.sin(33 * level)
+    bands += 0.04 * smooth_noise(rng, x.shape, 8) - 0.12 * smoothstep(0.2, 0.5, depth)
+    colour = ramp(DEEP_WATER, np.clip(bands, 0, 1))
+    swing = x - SETTING_SUN[0] + 0.25 * depth + 0.03 * np.sin(40 * level)
+    path = np.exp(-((swing / (0.06 + 0.5 * depth)) ** 4)) * smoothstep(-0.4, 0.4, np.sin(80 * level + 2.6))
+    fire = ramp(SUNSET, np.clip(0.95 - 1.9 * depth + 0.08 * wander, 0.25, 1))
+    colour += (fire - colour) * (0.95 * path)[..., None]
+    scene.fill(y > HORIZON, colour, FJORD, contour_angle(level))
+
+
+def shores(scene: Scene, rng: Generator) -> list[Array]:
+    """Blue mountains beyond the fjord and a dark headland at the right; returns their outlines in height units."""
+    x, y = scene.grid()
+    ridge = 0.425 - 0.030 * np.sin(5 * x + 2.2) - 0.016 * np.sin(13 * x) - 0.05 * smoothstep(0.55, 1.2, x)
+    ridge_level = y - ridge + 0.010 * np.sin(30 * x)
+    tones = ramp(rgb("14264a", "2b4f78", "4f7f98", "8a7a9a"), 0.5 + 0.5 * np.sin(150 * ridge_level + 3 * x))
+    scene.fill((y > ridge) & (y < HORIZON + 0.004), tones, FAR_SHORE, contour_angle(ridge_level))
+    edge = smooth_curve(table(HEADLAND_EDGE), 200)
+    mask = polygon_mask(x.shape, edge)
+    inland = distance_transform_edt(mask > 0.5) / x.shape[0]
+    level = gaussian_filter(inland, 5) + 0.018 * np.sin(14 * y + 9 * x) + 0.010 * smooth_noise(rng, x.shape, 30)
+    bands = 0.40 + 0.36 * np.sin(88 * level) + 0.20 * np.sin(37 * level + 1) + 0.05 * smooth_noise(rng, x.shape, 7)
+    tones = ramp(DARK_LAND, np.clip(bands + 0.25 * smoothstep(0.05, 0, inland) * smoothstep(0.5, 0.3, y), 0, 1))
+    scene.fill(mask, tones, HEADLAND, contour_angle(level))
+    return [np.stack([x[0], ridge[0]], axis=1)[::9], edge[:-16]]
+
+
+def pier_deck(scene: Scene, rng: Generator) -> None:
+    """Planks that run from the lower left towards the headland."""
+    x, y = scene.grid()
+    turn = np.arctan2(y - PIER_END[1], PIER_END[0] - x)
+    bands = 0.45 + 0.3 * np.sin(95 * turn) + 0.2 * np.sin(41 * turn + 1) + 0.1 * smooth_noise(rng, x.shape, (3, 22))
+    corners = PIER_END + np.array([0.05 * FAR_EDGE, FAR_EDGE, NEAR_EDGE, 0.05 * NEAR_EDGE])
+    scene.fill(polygon_mask(x.shape, corners), ramp(PLANKS, np.clip(bands, 0, 1)), DECK, np.pi - turn)
+
+
+def railing(canvas: OilCanvas, rng: Generator, unit: float) -> None:
+    """Three rails and their posts along the far side of the pier, shrinking towards its end."""
+    height = canvas.size[1]
+    for scale in 0.72 ** np.arange(9):
+        rise = np.linspace(0.02, -0.27 * scale, 12)[:, None] * (0, 1)
+        for k, colour in enumerate(rgb("220a12", "5c1d18", "9a4420")):
+            path = PIER_END + FAR_EDGE * scale + (0.006 * scale * (k - 1), 0) + rise
+            canvas.stroke(path * height, (4 + 10 * scale) * unit * (1.1 - 0.25 * k), colour, rng)
+    for lift in (0.255, 0.165, 0.075):
+        for drop, low, high in ((0.010, 0.0, 0.3), (-0.004, 0.5, 1.0), (0.001, 0.3, 0.8)):
+            for scale in rng.permutation(0.8 ** np.arange(13)):
+                t = np.linspace(0.72, 1.12, 10)[:, None] * scale
+                path = PIER_END + (FAR_EDGE - (0, lift - drop)) * t
+                tone = ramp(rgb("2c0c16", "8a2c1a", "c9601f", "f0a040"), rng.uniform(low, high))
+                canvas.stroke(path * height, (2.5 + 7 * scale) * unit, tone, rng)
+
+
+def sails_and_walkers(canvas: OilCanvas, rng: Generator, unit: float) -> None:
+    """Two far boats on the fjord and two dark figures on the pier, in a few touches each."""
+    touches = []
+    for x, y, size in table("0.13 0.525 1.1, 0.66 0.505 0.75"):
+        touches.append((table("-0.03 0, -0.015 0.006, 0.015 0.006, 0.035 0"), 7, "0a0f18", x, y, size))
+        for k, colour in enumerate(("f9d27a", "f0903a", "c4502a", "7a2a2a")):
+            sail = np.array([(0.006 * k, -0.006), (0.004 * k, -0.05), (0, -0.09 + 0.008 * k)])
+            touches.append((sail, 5, colour, x, y, size))
+    for x, y, size in table("0.655 0.690 1.35, 0.715 0.672 1.25"):
+        for k, colour in enumerate(("07090f", "101a2a", "1a1420", "34486a")):
+            body = table("0 0, 0.002 -0.03, 0 -0.062") + (k - 1.5) * table("0.0062 0, 0.0042 0, 0.0022 0")
+            touches.append((body, 4.5, colour, x, y, size))
+        touches.append((table("-0.004 -0.067, 0 -0.070, 0.004 -0.067"), 5, "d09a58", x, y, size))
+        touches.append((table("-0.006 -0.073, 0 -0.077, 0.006 -0.073"), 3.5, "07090f", x, y, size))
+    for path, width, colour, x, y, size in touches:
+        path = (x, y) + size * smooth_curve(path, 10)
+        canvas.stroke(path * canvas.size[1], width * unit * size, rgb(colour)[0], rng)
+
+
+def sunset_fjord(rng: Generator, size: Size = (832, 656)) -> Array:
+    """A burning evening sky over a dark fjord in Munch's manner: everything flows in the same wavy bands."""
+    scene, unit = Scene.blank(size), size[1] / 656
+    burning_sky(scene, rng)
+    swirling_water(scene, rng)
+    outlines = shores(scene, rng)
+    pier_deck(scene, rng)
+    region = scene.region
+    canvas = OilCanvas(size, (60, 20, 24))
+    under = Scene(scene.colour * 0.75, scene.angle, region)
+    paint_layer(canvas, under, rng, (26, 24, 170), 0.06, region >= FJORD_SKY)
+    paint_layer(canvas, scene, rng, (15, 12, 150), 0.09, region >= FJORD_SKY)
+    outline_strokes(canvas, rng, outlines, 5 * unit)
+    paint_layer(canvas, scene, rng, (17, 8, 120), 0.12, region < DECK)
+    paint_layer(canvas, scene, rng, (14, 8, 90), 0.14, region == DECK)
+    paint_layer(canvas, scene, rng, (21, 4.5, 90), 0.16, region >= FJORD_SKY)
+    railing(canvas, rng, unit)
+    sails_and_walkers(canvas, rng, unit)
+    return canvas.finish()
+
+
+# ---------------------------------------------------------------- 7. pointillism
+
+SEA_LINE, EVENING_SUN = 0.50, np.array([0.82, 0.30])
+AIR, DISTANCE, TOWN, SEA, BOAT, SHORE, PINE = range(7)
+PIGMENTS = rgb(
+    *"fff6d6 fde58a fbc93a f79a2b ee6a2c d93a3a c2307a f4a6b4 e9c6d8 b58ac6 7a4fa3".split(),
+    *"43388f 2449a4 2f7fc9 6fb4e0 bfe0ea 2a9d9a 1f7a4f 5fae4a b5d04f 0f2f4a 5a1f3a".split(),
+)
+PINE_CROWN = table(  # clumps as x, y, radius
+    "0.05 0.10 0.11, 0.20 0.06 0.12, 0.36 0.10 0.10, 0.47 0.17 0.075, 0.12 0.20 0.10, 0.28 0.19 0.10,"
+    "0.40 0.25 0.075, 0 0.26 0.09, 0.08 0.32 0.07, 0.22 0.28 0.08"
+)
+EVENING_AIR = rgb("fff3b0", "fdd873", "f9b46a", "f0a0a0", "cfa2cf", "8fb0e2", "5f93d6", "3f74c4")
+SEA_TONES = rgb("f6d9a0", "9fc6e0", "4f9fd0", "2f78b8", "2a5aa0", "2f3f86")
+
+
+def evening_air(scene: Scene, rng: Generator) -> None:
+    """Rings of yellow, rose, lilac and blue around a low sun, with long clouds, over violet hills."""
+    x, y = scene.grid()
+    dx, dy = x - EVENING_SUN[0], (y - EVENING_SUN[1]) * 1.25
+    r, turn = np.hypot(dx, dy), np.arctan2(dy, dx)
+    curl = 0.03 * np.sin(7 * turn + 14 * r) + 0.012 * smooth_noise(rng, x.shape, 40)
+    tone = (r + curl) / 0.70 + 0.045 * np.sin(48 * (r + curl))
+    scene.fill(y < 2, ramp(EVENING_AIR, np.clip(tone, 0, 1)), AIR, turn + np.pi / 2)
+    cloud = np.sin(9 * y + 3 * x + 1.4 * np.sin(4 * x + 1) + 0.5 * smooth_noise(rng, x.shape, (18, 60)))
+    scene.fill((cloud > 0.80) & (r > 0.2) & (y < 0.42), ramp(rgb("f7d9c4", "f6a9a0", "d98fc0"), np.clip(r, 0, 1)), AIR)
+    scene.fill(r < 0.058, rgb("fffbe0"), AIR, turn)
+    for number, (height, colours) in enumerate(((0.10, "a98acb 8f7fc8 c49ac0"), (0.062, "6a5aa8 4f5fae 8a6ab0"))):
+        profile = 0.45 + 0.32 * np.sin(4.1 * x + 2.6 * number + 0.5) + 0.14 * np.sin(11 * x + number)
+        ridge = SEA_LINE - height * profile
+        tones = ramp(rgb(*colours.split()), 0.5 + 0.5 * np.sin(60 * (y - ridge) + 7 * x))
+        scene.fill((y > ridge) & (y < SEA_LINE), tones, DISTANCE, 0.5)
+
+
+def harbour_town(scene: Scene, rng: Generator) -> None:
+    """A row of houses with warm walls and red roofs and a tall bell tower along the far quay."""
+    shape = scene.region.shape
+    blocks = [(at, rng.uniform(0.022, 0.04), rng.uniform(0.03, 0.062)) for at in np.arange(0.30, 0.74, 0.033)]
+    for left, width, height in [*blocks, (0.40, 0.026, 0.15)]:
+        top, right = SEA_LINE - height, left + width
+        wall = np.array([(left, SEA_LINE), (left, top), (right, top), (right, SEA_LINE)])
+        scene.fill(polygon_mask(shape, wall), rng.choice(rgb("f6c27a", "f3dcb0", "ee9f6a", "c9a0c0")), TOWN, np.pi / 2)
+        tip = ((left + right) / 2, top - 0.5 * width - 0.1 * height)
+        roof = np.array([(left - 0.004, top), tip, (right + 0.004, top)])
+        scene.fill(polygon_mask(shape, roof), rng.choice(rgb("d0452f", "b83a4a", "7a4a9a")), TOWN, 0.4)
+
+
+def bright_sea(scene: Scene, rng: Generator) -> None:
+    """Rippled blue water that mirrors the sky, the town and the sun in broken horizontal touches."""
+    x, y = scene.grid()
+    rows = len(y)
+    depth = np.clip(y - SEA_LINE, 0, None)
+    sway = 2.5 * np.sin(5 * x + 9 * depth) + smooth_noise(rng, x.shape, (5, 30))
+    ripple = np.sin(150 * np.sqrt(depth + 0.002) + sway)
+    mirror = np.clip(2 * SEA_LINE - y + 0.012 * ripple, 0, 0.999)
+    columns = np.clip((x + 0.012 * smooth_noise(rng, x.shape, (2, 14))) * rows, 0, x.shape[1] - 1).astype(int)
+    reflected = scene.colour[(mirror * rows).astype(int), columns]
+    water = ramp(SEA_TONES, np.clip(0.28 + 1.15 * depth + 0.22 * ripple, 0, 1))
+    share = (smoothstep(0.42, 0.0, depth) * (0.52 + 0.25 * ripple))[..., None]
+    colour = water * (1 - share) + reflected * share
+    path = np.exp(-(((x - EVENING_SUN[0]) / (0.045 + 0.22 * depth)) ** 2)) * smoothstep(-0.5, 0.6, ripple)
+    colour += (ramp(rgb("fff6c0", "fdd05a", "f59a4a"), np.clip(2.4 * depth, 0, 1)) - colour) * (0.9 * path)[..., None]
+    scene.fill(y > SEA_LINE, colour, SEA, 0.06 * np.sin(9 * x + 30 * depth))
+
+
+def sailing_boat(scene: Scene, at: tuple[float, float], size: float, colours: str) -> None:
+    """A boat with two tall sails, each graded between two colours, and its broken reflection."""
+    x, y = scene.grid()
+    u, v = (x - at[0]) / size, (y - at[1]) / size
+    main, main_shade, jib, jib_shade, hull = rgb(*colours.split())
+    afloat = v <= 0
+    across, up = u + 0.05 * np.sin(45 * v) * ~afloat, np.where(afloat, -v, v * 1.3)
+    broken = afloat | ((v < 0.85) & (np.sin(70 * v + 9 * u) > -0.45))
+    leech, foreleech = 0.50 * np.clip(1 - up, 0, 1) ** 0.7, 0.42 * np.clip(0.9 - up, 0, 1) ** 0.9
+    parts = (
+        ((up > 0.10) & (across > 0) & (across < leech), across * 2.2, main, main_shade, 1.9 - 0.8 * u),
+        ((up > 0.12) & (across < 0) & (across > -foreleech), -across * 2.4, jib, jib_shade, 1.2),
+        ((up < 1.04) & (np.abs(across) < 0.015), 0 * u, hull + 0.12, hull, np.pi / 2),
+        ((up <= 0.10) & (np.abs(across - 0.03) < 0.44 + 0.9 * up), 8 * up, hull * 0.8, hull * 1.5, 0.0),
+    )
+    for mask, t, colour, shade, angle in parts:
+        mixed = colour + (shade - colour) * np.clip(t, 0, 1)[..., None]
+        mixed = np.where(afloat[..., None], mixed, 0.7 * mixed + 0.3 * scene.colour)
+        scene.fill(mask & broken, mixed, BOAT, np.where(afloat, angle, 0.0))
+
+
+def shore_and_pine(scene: Scene, rng: Generator) -> None:
+    """A sunlit bank with violet shadows, and a great pine that frames the view at the left."""
+    x, y = scene.grid()
+    bank = 0.90 - 0.14 * smoothstep(0.45, -0.1, x) + 0.02 * np.sin(6 * x + 1) + 0.10 * smoothstep(0.5, 1.3, x)
+    lit = 0.5 + 0.35 * np.sin(55 * (y - bank) + 6 * np.sin(5 * x)) + 0.28 * smooth_noise(rng, x.shape, (7, 20))
+    tones = ramp(rgb("4a3a8a", "2f7a5f", "7ab04a", "e3c050", "f6a04a"), np.clip(lit, 0, 1))
+    scene.fill(y > bank, tones, SHORE, 0.35 * np.sin(7 * x))
+    trunk = smooth_curve(table("0.10 0.95, 0.13 0.75, 0.10 0.55, 0.17 0.38, 0.24 0.22"), 40)
+    limbs = [(trunk, 0.026), (smooth_curve(table("0.11 0.58, 0.05 0.42, -0.03 0.33")), 0.014),
+             (smooth_curve(table("0.16 0.40, 0.26 0.34, 0.38 0.27")), 0.012)]  # fmt: skip
+    for path, half in limbs:
+        band = ribbon(path, half * np.linspace(1, 0.45, len(path))[:, None])
+        lit = 0.5 + 18 * (x - np.interp(y, trunk[::-1, 1], trunk[::-1, 0]))
+        bark = ramp(rgb("3a1f5a", "7a2f5a", "c9503a", "f0904a"), np.clip(lit, 0, 1))
+        scene.fill(polygon_mask(x.shape, band), bark, PINE, np.pi / 2)
+    for cx, cy, reach in PINE_CROWN:
+        dx, dy = (x - cx) / reach, (y - cy) / (0.62 * reach)
+        r = np.hypot(dx, dy) + 0.16 * smooth_noise(rng, x.shape, 9)
+        light = np.clip(0.42 + 0.38 * dx - 0.34 * dy + 0.16 * smooth_noise(rng, x.shape, 6), 0, 1)
+        tones = ramp(rgb("2a2468", "1f4a6a", "1f7a4f", "4fa04a", "a9c84a", "f3d860"), light)
+        scene.fill(r < 1, tones, PINE, np.arctan2(dy, dx) + np.pi / 2)
+
+
+def divided(colours: Array, rng: Generator, spread: float) -> Array:
+    """Break mixed colours (N, 3) up into purer touches that scatter around them, some of them complementary."""
+    count = len(colours)
+    grey = colours.mean(1, keepdims=True)
+    vivid = grey + (colours - grey) * 1.35 + rng.normal(0, spread, colours.shape)
+    opposite = rng.random(count) < 0.13
+    vivid[opposite] = (2 * grey - colours + rng.normal(0, 0.1, colours.shape))[opposite] * 0.9 + 0.05
+    nearest = PIGMENTS[cKDTree(PIGMENTS).query(vivid)[1]]
+    return 0.62 * nearest + 0.38 * vivid
+
+
+def dab_layer(canvas: OilCanvas, scene: Scene, rng: Generator, dab: tuple[float, float, float], where: Array) -> None:
+    """Cover `where` (H, W) with short touches of divided colour; `dab` is their spacing, width and length."""
+    spacing, width, length = np.array(dab) * canvas.size[1] / 656
+    rows, columns = scene.region.shape
+    gy, gx = np.mgrid[-spacing : rows + spacing : spacing, -spacing : columns + spacing : spacing]
+    gx[::2] += spacing / 2
+    starts = rng.permutation(np.stack([gx.ravel(), gy.ravel()], axis=1))
+    starts += rng.uniform(-0.36, 0.36, starts.shape) * spacing
+    starts = starts[sample(where, starts)]
+    colours = divided(sample(scene.colour, starts), rng, 0.10)
+    angles = sample(scene.angle, starts) + rng.normal(0, 0.16, len(starts))
+    t = np.linspace(-0.5, 0.5, 6)[:, None]
+    for start, angle, colour in zip(starts, angles, colours, strict=True):
+        path = start + t * length * rng.uniform(0.8, 1.2) * unit_vectors(angle)
+        canvas.stroke(path, width * rng.uniform(0.85, 1.15), colour, rng)
+
+
+def pointillism(rng: Generator, size: Size = (832, 656)) -> Array:
+    """A harbour at evening in Seurat's and Signac's manner: nothing but touches of divided colour."""
+    scene = Scene.blank(size)
+    evening_air(scene, rng)
+    harbour_town(scene, rng)
+    bright_sea(scene, rng)
+    sailing_boat(scene, (0.76, 0.565), 0.13, "fdf6e0 b08ac6 f4c0c0 8a6ab8 43388f")
+    sailing_boat(scene, (0.55, 0.67), 0.34, "e8482f 9a2a5a ffe890 f5a83a 3a1f4a")
+    sailing_boat(scene, (1.01, 0.77), 0.50, "f4f0f4 3f5ac0 f59a3a c8403a 1f2a5a")
+    shore_and_pine(scene, rng)
+    region = scene.region
+    canvas = OilCanvas(size, (226, 208, 176))
+    dab_layer(canvas, scene, rng, (8.0, 11, 13), region >= AIR)
+    dab_layer(canvas, scene, rng, (9.0, 9.5, 11), region >= AIR)
+    dab_layer(canvas, scene, rng, (8.6, 8.4, 9.6), region <= DISTANCE)
+    dab_layer(canvas, scene, rng, (6.6, 6.8, 8.4), region > DISTANCE)
+    return canvas.finish()
+
+
+# ---------------------------------------------------------------- 8. woodcut
+
+SUN_AT, SUN_DISC, CROWN = np.array([0.80, 0.235]), 0.088, np.array([1.12, 0.42])
+CREAM, SOOT, VERMILION, OCHRE, SAGE = rgb("f1e6c8", "17130f", "cf3f23", "e0a63c", "8fa583")
+CLOUDS = (  # puffs as x, y, radius, from the back to the front of each bank
+    "0.02 0.30 0.075, 0.12 0.25 0.085, 0.23 0.27 0.075, 0.33 0.31 0.055, 0.17 0.33 0.07, 0.06 0.36 0.065,"
+    "0.27 0.36 0.055",
+    "1.25 0.36 0.075, 1.16 0.33 0.07, 1.07 0.37 0.05, 1.20 0.40 0.06, 1.11 0.415 0.045",
+    "0.36 0.085 0.05, 0.44 0.06 0.06, 0.53 0.085 0.045, 0.41 0.12 0.04, 0.48 0.125 0.045",
+)
+PEAKS = table(
+    "-0.02 0.40, 0.05 0.34, 0.08 0.37, 0.13 0.42, 0.18 0.36, 0.24 0.28, 0.27 0.33, 0.30 0.35, 0.345 0.31, 0.40 0.40,"
+    "0.46 0.435, 0.52 0.37, 0.55 0.395, 0.60 0.43, 0.65 0.40, 0.71 0.345, 0.745 0.385, 0.78 0.40, 0.83 0.365,"
+    "0.90 0.43, 0.96 0.40, 1.02 0.44, 1.09 0.38, 1.16 0.43, 1.30 0.36"
+)
+FIELDS = (  # height of the crest at four places, slant of the furrows, darkness, ink
+    ("-0.05 0.53, 0.35 0.475, 0.75 0.515, 1.32 0.47", 0.9, 0.34, "e0a63c"),
+    ("-0.05 0.60, 0.30 0.62, 0.80 0.555, 1.32 0.60", -1.1, 0.46, "8fa583"),
+    ("-0.05 0.74, 0.40 0.66, 0.85 0.70, 1.32 0.66", 1.3, 0.40, "e0a63c"),
+    ("-0.05 0.80, 0.35 0.86, 0.80 0.78, 1.32 0.84", -0.7, 0.55, "8fa583"),
+)
+HOUSES = table(  # left, base, width, wall height, roof height
+    "0.46 0.60 0.05 0.05 0.045, 0.73 0.60 0.06 0.05 0.05, 0.50 0.615 0.065 0.055 0.055, 0.67 0.62 0.06 0.06 0.05,"
+    "0.565 0.60 0.045 0.15 0.11, 0.43 0.64 0.06 0.05 0.05, 0.62 0.64 0.065 0.055 0.055, 0.545 0.65 0.07 0.055 0.055,"
+    "0.70 0.66 0.06 0.045 0.045, 0.80 0.635 0.04 0.07 0.05"
+)
+
+WINDOW = "-0.007 0, -0.007 -0.022, 0 -0.028, 0.007 -0.022, 0.007 0"
+GATE = "-0.02 0, -0.02 -0.035, -0.012 -0.047, 0 -0.052, 0.012 -0.047, 0.02 -0.035, 0.02 0"
+COPSES = table(  # small trees as x, y, radius
+    "0.07 0.485 0.022, 0.12 0.475 0.025, 0.93 0.465 0.02, 0.20 0.565 0.027, 0.26 0.575 0.03, 0.33 0.57 0.026,"
+    "0.05 0.70 0.042, 0.14 0.685 0.046, 0.86 0.65 0.034, 0.93 0.66 0.038, 0.72 0.755 0.036"
+)
+
+
+class CutBlock:
+    """Black key block (H, W), 0 for cut away, and flat tints (H, W, 3); points are in units of the picture height."""
+
+    def __init__(self, size: Size, rng: Generator):
+        width, height = size[0] * SUPERSAMPLE, size[1] * SUPERSAMPLE
+        self.size, self.rng = size, rng
+        self.y, self.x = np.mgrid[:height, :width] / height
+        self.key, self.tint = np.zeros((height, width)), np.ones((height, width, 3)) * CREAM
+        self.wobble, self.knife = smooth_noise(rng, (height, width), 30), smooth_noise(rng, (height, width), 5)
+
+    def around(self, points: Array) -> "CutBlock":
+        """The part of this block that holds the points (N, 2): a window on the same wood."""
+        last = np.array(self.key.shape[::-1]) - 1
+        low, high = ((reach * len(self.y)).astype(int) for reach in (points.min(0) - 0.004, points.max(0) + 0.006))
+        (left, top), (right, bottom) = np.clip(low, 0, last), np.clip(high, 0, last) + 1
+        part = copy(self)
+        for name in ("x", "y", "key", "tint", "wobble", "knife"):
+            setattr(part, name, getattr(self, name)[top:bottom, left:right])
+        return part
+
+    def mask(self, points: Array) -> Array:
+        """Coverage in 0..1 of this block or window by a polygon (N, 2)."""
+        pixels = (points - (self.x[0, 0], self.y[0, 0])) * self.size[1] * SUPERSAMPLE
+        return polygon_mask(self.key.shape, pixels / len(self.key))
+
+    def clear(self, mask: Array, ink: Array) -> None:
+        """Cut everything away inside `mask` and lay a flat tint there."""
+        self.key *= 1 - mask
+        self.tint[mask > 0.5] = ink
+
+    def cut(self, points: Array, ink: Array) -> tuple["CutBlock", Array]:
+        """Clear a polygon (N, 2); returns the window around it and its mask there, ready for hatching."""
+        part = self.around(points)
+        mask = part.mask(points)
+        part.clear(mask, ink)
+        return part, mask
+
+    def hatch(self, mask: Array, level: Array, tone: Array, period: float = 0.0135) -> None:
+        """Leave lines `period` apart along the contours of `level` (H, W), swelling with `tone`, each cut by hand."""
+        phase = level / period + 0.10 * self.wobble
+        hand = self.rng.normal(0, 0.07, 997)[np.floor(phase).astype(int) % 997]
+        width = np.where(tone > 0.02, np.minimum(tone + hand + 0.045 * self.knife, 0.93), -1)
+        blur = 1.6 / (period * self.size[1] * SUPERSAMPLE)
+        lines = mask * smoothstep(-blur, blur, width - 2 * np.abs(phase % 1 - 0.5))
+        np.maximum(self.key, lines, out=self.key)
+
+    def line(self, path: Array, width: float, swell: bool = False) -> None:
+        """Leave one line along `path` (K, 2), tapering at both ends if it is to `swell`."""
+        shape = np.sin(np.linspace(0.1, np.pi - 0.1, len(path)))[:, None] if swell else 1.0
+        self.black(ribbon(path, width / 2 * shape))
+
+    def black(self, points: Array) -> None:
+        """Leave a polygon (N, 2) black."""
+        part = self.around(points)
+        np.maximum(part.key, part.mask(points), out=part.key)
+
+    def pull(self) -> Array:
+        """Print the tints a little out of register under the worn key block; returns (H, W, 3) in 0..1."""
+        rng, shape = self.rng, self.key.shape
+        grain = 0.6 * smooth_noise(rng, shape, (1.2, 26)) + 0.5 * smooth_noise(rng, shape, 1.1)
+        worn = (self.key * (1 - 0.5 * smoothstep(1.7, 2.3, grain)))[..., None]
+        tint = np.roll(self.tint, (3, -4), (0, 1)) * (1 + 0.02 * grain[..., None])
+        picture = shrink(tint * (1 - worn) + SOOT * worn, self.size)
+        return picture * paper_grain(rng, picture.shape[:2], 0.02)[..., None]
+
+
+def rayed_sky(block: CutBlock) -> None:
+    """Concentric lines around the sun, darker outwards, cut through by straight and wavy rays."""
+    dx, dy = block.x - SUN_AT[0], block.y - SUN_AT[1]
+    r, turn = np.hypot(dx, dy), np.arctan2(dy, dx)
+    sky = np.ones_like(r)
+    block.tint[:] = np.where((r < 0.30 + 0.03 * np.cos(11 * turn))[..., None], OCHRE, CREAM)
+    spokes = 11 * turn / np.pi
+    ray = np.abs((spokes + 0.18 * np.sin(55 * r) * (np.floor(spokes + 0.5) % 2)) % 1 - 0.5) * 2
+    shadow = smoothstep(0.30, 0.55, 1 - ray + 0.15) * smoothstep(SUN_DISC * 1.15, SUN_DISC * 1.5, r)
+    tone = (0.30 + 0.50 * smoothstep(0.12, 0.75, r)) * shadow + 0.10 * smoothstep(0.35, 0.8, r)
+    block.hatch(sky, r + 0.004 * np.sin(12 * turn), tone)
+    block.hatch(sky, block.y + 0.8 * block.x, 0.75 * smoothstep(0.42, 0.85, r) * shadow, 0.0145)
+    disc = smoothstep(SUN_DISC + 0.001, SUN_DISC - 0.001, r)
+    block.clear(disc, VERMILION)
+    block.hatch(disc, r, 0.12 + 0.55 * smoothstep(-0.3, 1.0, (dx + dy) / SUN_DISC), 0.0125)
+    block.line(SUN_AT + SUN_DISC * unit_vectors(np.linspace(0, 2 * np.pi, 90)), 0.007)
+
+
+def cloud_bank(block: CutBlock, puffs: Array) -> None:
+    """Rolling puffs, each with a heavy contour, hatched round its shaded side and curled inside."""
+    for cx, cy, radius in puffs:
+        angle = np.linspace(0, 2 * np.pi, 120)
+        rim = radius * (1 + 0.07 * np.abs(np.sin(3.5 * angle + 40 * cx)))[:, None] * unit_vectors(angle) * (1, 0.85)
+        rim += (cx, cy)
+        part, mask = block.cut(rim, CREAM)
+        dx, dy = (part.x - cx) / radius, (part.y - cy) / (0.85 * radius)
+        side = 0.75 * dy - 0.5 * dx * np.sign(SUN_AT[0] - cx)
+        part.hatch(mask, radius * np.hypot(dx + 0.25, dy + 0.45), 0.85 * smoothstep(-0.25, 0.9, side), 0.0125)
+        block.line(rim, 0.0065)
+        spiral = np.linspace(0.4, 5.2, 40)
+        block.line((cx, cy) + radius * (0.08 * spiral)[:, None] * unit_vectors(spiral + 3 + cx * 9), 0.006, swell=True)
+
+
+def mountain_chain(block: CutBlock) -> None:
+    """Sharp peaks: lit faces with few lines, shaded faces with dense slanting ones."""
+    x = block.x[0]
+    ridge = np.interp(x, PEAKS[:, 0], PEAKS[:, 1]) + 0.006 * smooth_noise(block.rng, (1, len(x)), 14)[0]
+    slope = np.gradient(gaussian_filter(np.interp(x, PEAKS[:, 0], PEAKS[:, 1]), 6), x)
+    depth, mask = block.y - ridge, (block.y > ridge) * 1.0
+    block.clear(mask, rgb("d9d6ba")[0])
+    drift = slope[np.clip((block.x - 0.35 * depth) * len(block.y), 0, len(x) - 1).astype(int)]
+    shaded = smoothstep(-0.15, 0.25, drift + 0.12 * block.wobble)
+    block.hatch(mask, block.x + 0.55 * block.y, (0.16 + 0.5 * shaded) * smoothstep(0.26, 0.03, depth), 0.0125)
+    block.hatch(mask, block.x - 0.9 * block.y, 0.55 * shaded * smoothstep(0.12, 0.0, depth), 0.0135)
+    block.line(np.stack([x, ridge], 1)[::6], 0.007)
+
+
+def ploughed_field(block: CutBlock, crest: str, slant: float, dark: float, ink: str) -> None:
+    """A swelling hill whose furrows run over its back, darker behind the crest of the next one."""
+    knots = smooth_curve(table(crest), 200)
+    ridge = np.interp(block.x[0], knots[:, 0], knots[:, 1])
+    depth, mask = block.y - ridge, (block.y > ridge) * 1.0
+    block.clear(mask, rgb(ink)[0])
+    swell = np.sin(5.2 * block.x + 9 * slant + 6 * depth)
+    level = 0.85 * slant * (block.x - 0.62) * (0.6 + 1.1 * depth) + block.y + 0.018 * swell
+    tone = dark * (0.75 + 0.6 * swell) + 0.05 * block.wobble + 0.25 * smoothstep(0.06, 0.16, depth)
+    block.hatch(mask, level, np.clip(tone, 0.14, 0.86), 0.0135)
+    block.hatch(mask, ridge * 0.6 + block.y - 0.5 * slant * block.x, 0.6 * smoothstep(0.55, 0.85, tone), 0.0145)
+    block.line(np.stack([block.x[0], ridge], 1)[::8], 0.008)
+
+
+def house(block: CutBlock, left: float, base: float, width: float, wall: float, roof: float) -> None:
+    """A gabled house, or a tower with a spire where the wall is high: lit front, dark side, red tiles."""
+    eaves, ridge, tower = base - wall, base - wall - roof, wall > 0.1
+    middle, front, right = left + np.array([0.275, 0.55, 1]) * width
+    if tower:
+        gable, tiles = (front, eaves), [(left - 0.006, eaves + 0.004), (left + 0.5 * width, ridge)]
+    else:
+        gable, tiles = (middle, ridge), [(front + 0.006, eaves + 0.004), (middle, ridge), (right - 0.2 * width, ridge)]
+    faces = (
+        ([(left, base), (left, eaves), gable, (front, eaves), (front, base)], CREAM, 0.14, (1, 0.2)),
+        ([(front, base), (front, eaves), (right, eaves), (right, base)], CREAM, 0.66, (-0.25, 1)),
+        ([*tiles, (right + 0.006, eaves + 0.004)], VERMILION, 0.36, (1, 0.9)),
+    )
+    for corners, ink, tone, slant in faces:
+        outline = np.array([*corners, corners[0]])
+        part, mask = block.cut(outline, ink)
+        part.hatch(mask, part.x * slant[0] + part.y * slant[1], np.full_like(mask, tone), 0.0125)
+        for a, b in zip(outline[:-1], outline[1:], strict=True):
+            block.line(np.linspace(a, b, 3), 0.0055)
+    for k in range(1 + tower):
+        block.black(table(WINDOW) + (middle, eaves + 0.035 + 0.06 * k))
+
+
+def great_tree(block: CutBlock) -> None:
+    """A gnarled tree at the right: a ribbed trunk with limbs, and clumps of leaves hatched like shells."""
+    rng = block.rng
+    trunk = smooth_curve(table("1.13 1.02, 1.12 0.88, 1.15 0.74, 1.10 0.62, 1.12 0.50"), 60)
+    limbs = [(trunk, 0.040), (smooth_curve(table("1.11 0.66, 1.02 0.58, 0.98 0.50")), 0.018),
+             (smooth_curve(table("1.13 0.70, 1.21 0.60, 1.25 0.50")), 0.020)]  # fmt: skip
+    for path, half in limbs[::-1]:
+        band = ribbon(path, half * (1.25 - 0.6 * np.linspace(0, 1, len(path)) ** 0.5)[:, None])
+        part, mask = block.cut(band, OCHRE)
+        inside = gaussian_filter(distance_transform_edt(mask > 0.5), 3) / len(block.y)
+        axis = np.interp(part.y, path[::-1, 1], path[::-1, 0])
+        part.hatch(mask, inside + 0.004 * part.wobble, 0.45 + 9 * (part.x - axis), 0.0120)
+        block.line(np.vstack([band, band[:1]]), 0.007)
+    clumps = CROWN + rng.uniform(-1, 1, (170, 2)) * (0.19, 0.155)
+    clumps = clumps[(((clumps - CROWN) / (0.19, 0.155)) ** 2).sum(1) < 1]
+    for at in clumps[np.argsort(-clumps[:, 1] + rng.normal(0, 0.03, len(clumps)))]:
+        scalloped_clump(block, at, rng.uniform(0.026, 0.040))
+    for at in clumps[::5]:
+        fruit = at + 0.0125 * unit_vectors(np.linspace(0, 2 * np.pi, 24))
+        block.cut(fruit, VERMILION)
+        block.line(fruit, 0.0045)
+
+
+def scalloped_clump(block: CutBlock, at: Array, radius: float) -> None:
+    """One scalloped clump of leaves, light towards the sun."""
+    angle = np.linspace(0, 2 * np.pi, 70)
+    rim = at + radius * (0.85 + 0.25 * np.abs(np.sin(3.5 * angle + 90 * at[0])))[:, None] * unit_vectors(angle)
+    part, mask = block.cut(rim, SAGE)
+    dx, dy = part.x - at[0] + 0.6 * radius, part.y - at[1] + 0.7 * radius
+    part.hatch(mask, np.hypot(dx, dy), 0.10 + 0.75 * smoothstep(0.4, 2.0, (dx + dy) / radius), 0.0115)
+    block.line(rim, 0.005)
+
+
+def road_and_grass(block: CutBlock) -> None:
+    """A pale road that winds up to the town, and tufts of grass along the lower edge."""
+    rng = block.rng
+    road = smooth_curve(table("0.36 1.06, 0.47 0.93, 0.61 0.84, 0.61 0.765, 0.58 0.725, 0.597 0.685"), 90)
+    band = ribbon(road, 0.008 + 0.07 * np.linspace(1, 0, 90)[:, None] ** 1.5)
+    part, mask = block.cut(band, CREAM)
+    part.hatch(mask, part.y + 0.15 * part.x, 0.14 + 0.1 * part.wobble, 0.0145)
+    for side in (band[:90], band[90:]):
+        block.line(side, 0.008)
+    tufts = rng.uniform((0, 0.88), (1.28, 1.03), (90, 2))
+    for tuft in tufts[np.argsort(tufts[:, 1])]:
+        if np.abs(road - tuft).max(1).min() > 0.06:
+            blades = []
+            for lean in np.linspace(-0.05, 0.05, 7):
+                top = (lean, -rng.uniform(0.055, 0.08) * (1 - 8 * abs(lean)))
+                blades.append(smooth_curve(tuft + np.array([(lean * 0.2, 0), (lean * 0.4, -0.03), top]), 12))
+            for blade in blades:
+                block.cut(ribbon(blade, np.linspace(0.011, 0.005, 12)[:, None]), SAGE)
+            for blade in blades:
+                block.black(ribbon(blade, np.linspace(0.0052, 0.0008, 12)[:, None]))
+
+
+def copses(block: CutBlock) -> None:
+    """Small round trees along the crests of the fields, smaller with distance."""
+    for x, y, radius in COPSES:
+        block.line(np.array([(x, y + 1.9 * radius), (x + 0.1 * radius, y)]), 0.35 * radius)
+        for dx, dy in table("-0.5 0.1, 0.5 0.15, 0 -0.5"):
+            scalloped_clump(block, (x, y) + radius * np.array([dx, dy]), 0.8 * radius)
+
+
+def town_wall(block: CutBlock) -> None:
+    """A crenellated wall with a gate in front of the houses."""
+    top, foot, notches = 0.630, 0.700, np.repeat(np.linspace(0.40, 0.87, 30), 2)
+    teeth = np.stack([notches, top - 0.010 * np.isin(np.arange(60) % 4, (1, 2))], axis=1)
+    outline = np.vstack([teeth, [(0.87, foot), (0.40, foot)], teeth[:1]])
+    part, mask = block.cut(outline, CREAM)
+    part.hatch(mask, part.y, 0.24 + 0.5 * smoothstep(0.55, 0.9, part.x), 0.0125)
+    block.line(outline, 0.006)
+    block.black(table(GATE) + (0.597, foot))
+
+
+def woodcut(rng: Generator, size: Size = (832, 656)) -> Array:
+    """A walled town under a rayed sun, cut in black line with three tints in the manner of Renaissance woodcuts."""
+    block = CutBlock(size, rng)
+    rayed_sky(block)
+    for puffs in CLOUDS:
+        cloud_bank(block, table(puffs))
+    mountain_chain(block)
+    for field in FIELDS[:2]:
+        ploughed_field(block, *field)
+    for row in HOUSES:
+        house(block, *row)
+    town_wall(block)
+    for field in FIELDS[2:]:
+        ploughed_field(block, *field)
+    copses(block)
+    road_and_grass(block)
+    great_tree(block)
+    block.key[(np.abs(block.x / block.x.max() - 0.5) > 0.493) | (np.abs(block.y - 0.5) > 0.491)] = 1
+    return block.pull()
+
+
 # ---------------------------------------------------------------- command line
 
 PAINTINGS = {
@@ -1001,6 +1576,9 @@ PAINTINGS = {
     "mosaic": (mosaic, 548),
     "ink_wash": (ink_wash, 1279),
     "composition": (composition, 1923),
+    "sunset_fjord": (sunset_fjord, 1893),
+    "pointillism": (pointillism, 1886),
+    "woodcut": (woodcut, 1498),
 }
 
 
@@ -1011,6 +1589,8 @@ def save_picture(picture: Array, stem: Path) -> Path:
     if path.stat().st_size > MAX_PNG_BYTES:
         path.unlink()
         path = stem.with_suffix(".jpg")
+        # Pillow optimizes a JPEG in one buffer, which by default is too small for pictures as busy as these.
+        ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, picture.size)
         image.save(path, quality=92, subsampling=0, optimize=True)
     return path
 
