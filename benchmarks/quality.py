@@ -1,88 +1,145 @@
-"""Style and content error of a trained model, seen by a loss network it was not trained with.
+"""How good pictures are: style, content and tone, seen by a loss network they were not trained with.
 
-    python benchmarks/quality.py --ckpt model.safetensors --photos FOLDER --judge vgg19_small.safetensors
+    python -m benchmarks.quality --ckpt model.safetensors --photos FOLDER --vgg16 vgg16_caffe.pth
+    python -m benchmarks.quality --pictures painting.jpg,photo.jpg,picture.jpg --vgg16 vgg16_caffe.pth
 
-On the last photos of the folder by name, at 256 px short side: the relative squared error of the Gram matrices
-against the style picture's (256 px short side), averaged over relu1_1 ... relu5_1, and of the features at relu4_1
-against the photo's. The unstylised photos are measured too, as the zero of the style scale.
+Of painting, photo and picture, all reduced to a short side of 384 px:
+  style    relative squared error of the Gram matrices against the painting's, the mean over relu1_2, relu2_2, relu3_3
+           and relu4_3 of VGG-16 (Simonyan and Zisserman 2015, the Caffe weights), as in Johnson et al. 2016
+  content  relative squared error of the features at relu3_3 against the photo's
+  tone     correlation of the luminance of photo and picture, in blocks of a 24th of the short side
+Without the file, the loss network that ships judges, at relu1_1, relu2_1, relu3_1, relu4_1 and relu3_1: a model trained
+with it is then judged by its teacher. The unstylised photos are measured too, as the zero of the style scale.
 """
 
 import argparse
 import json
 import platform
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from rich.progress import track
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
+from benchmarks.command import run
+from fast_style import FastStyleError
 from fast_style.checkpoint import load_transformer, read_metadata
-from fast_style.images import find_images, read_image, resize_short_side
+from fast_style.images import find_images, read_image
 from fast_style.loss_network import LossNetwork, load_loss_network
-from fast_style.losses import gram_matrix, relative_error
-from fast_style.styles import find_style_image, read_style_image
+from fast_style.losses import gram_matrix, relative_error, tone_error
+from fast_style.styles import find_style_image
 from fast_style.stylize import stylize
 
-STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
-CONTENT_LAYER = "relu4_1"
+SIDE = 384
+JUDGES = {
+    "vgg16_caffe": (["relu1_2", "relu2_2", "relu3_3", "relu4_3"], "relu3_3"),
+    "distilled": (["relu1_1", "relu2_1", "relu3_1", "relu4_1"], "relu3_1"),
+}
 
 
-@torch.no_grad()
-def errors(judge: LossNetwork, stylized: Tensor, photo: Tensor, style_grams: dict[str, Tensor]) -> tuple[float, float]:
-    """Relative style and content error of one stylised photo."""
-    features, wanted = judge(stylized), judge(photo, [CONTENT_LAYER])[CONTENT_LAYER]
-    style = [float(relative_error(gram_matrix(features[layer]), style_grams[layer])) for layer in STYLE_LAYERS]
-    return statistics.mean(style), float(relative_error(features[CONTENT_LAYER], wanted))
+class Judge:
+    """A loss network, and what it says of a picture beside its painting and its photo, all (3, H, W) in [0, 1]."""
+
+    def __init__(self, weights: str | None):
+        self.name = "vgg16_caffe" if weights else "distilled"
+        self.style_layers, self.content_layer = JUDGES[self.name]
+        self.network: LossNetwork = load_loss_network(self.name, [*self.style_layers, self.content_layer], weights)
+
+    @torch.no_grad()
+    def __call__(self, painting: Tensor, photo: Tensor, picture: Tensor) -> dict[str, float]:
+        size = judged_size(photo)
+        painting, photo, picture = (
+            resized(painting, judged_size(painting)),
+            resized(photo, size),
+            resized(picture, size),
+        )
+        wanted, found = self.network(painting, self.style_layers), self.network(picture)
+        errors = [relative_error(gram_matrix(found[name]), gram_matrix(wanted[name])) for name in self.style_layers]
+        content = relative_error(found[self.content_layer], self.network(photo)[self.content_layer])
+        return {
+            "style": float(torch.cat(errors).mean()),
+            "content": float(content),
+            "tone": float(1 - tone_error(picture, photo)),
+        }
 
 
-def summary(values: list[tuple[float, float]]) -> dict[str, float]:
-    style, content = zip(*values, strict=True)
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """An image (3, H, W) in [0, 1] at a height and width, as (1, 3, H', W')."""
+    picture = to_pil_image(image).resize(size[::-1], Image.Resampling.LANCZOS)
+    return pil_to_tensor(picture)[None] / 255
+
+
+def judged_size(photo: Tensor) -> tuple[int, int]:
+    return tuple(round(side * SIDE / min(photo.shape[1:])) for side in photo.shape[1:])
+
+
+def summary(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Means, and deviations where there are several."""
+    result = {name: round(statistics.mean(row[name] for row in rows), 3) for name in rows[0]}
+    if len(rows) > 1:
+        result |= {f"{name}_std": round(statistics.pstdev(row[name] for row in rows), 3) for name in rows[0]}
+    return result
+
+
+def judge_model(judge: Judge, ckpt: str, photos: Sequence[Path]) -> dict:
+    metadata = read_metadata(ckpt)
+    style = {key: value for key, value in metadata["config"]["style"].items() if key != "style_size"}
+    transformer, painting = load_transformer(ckpt)[0], read_image(find_style_image(**style))[0]
+    pictures, originals = [], []
+    for path in track(photos, f"judging {Path(ckpt).stem}"):
+        photo = read_image(path)[0]
+        pictures.append(judge(painting, photo, stylize(transformer, photo[None])[0]))
+        originals.append(judge(painting, photo, photo))
     return {
-        "style_error": round(statistics.mean(style), 4),
-        "style_error_std": round(statistics.pstdev(style), 4),
-        "content_error": round(statistics.mean(content), 4),
-        "content_error_std": round(statistics.pstdev(content), 4),
+        "model": ckpt,
+        "style": metadata["style"],
+        **summary(pictures),
+        "photos as output": summary(originals),
+        "losses": metadata["losses"],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ckpt", required=True, help="release file")
-    parser.add_argument("--photos", required=True, help="folder of photos")
-    parser.add_argument("--count", type=int, default=20, help="how many of them, from the end by name")
-    parser.add_argument("--judge", required=True, help="vgg19_small weights (Wang et al., CVPR 2020)")
-    parser.add_argument("--style-image", help="default: the picture the model was trained on")
+    parser.add_argument("--ckpt", nargs="+", default=[], help="release files")
+    parser.add_argument("--photos", nargs="+", default=[], help="photos, or folders of photos")
+    parser.add_argument("--count", type=int, default=20, help="how many photos of a folder, from the end by name")
+    parser.add_argument("--pictures", nargs="+", default=[], metavar="PAINTING,PHOTO,PICTURE", help="finished pictures")
+    parser.add_argument("--vgg16", help="weights of vgg16_caffe; without, the network that ships judges")
     parser.add_argument("--output", type=Path, help="write the result as JSON too")
     args = parser.parse_args()
-
-    metadata = read_metadata(args.ckpt)
-    style = {key: value for key, value in metadata["config"]["style"].items() if key != "style_size"}
-    style_image = Path(args.style_image) if args.style_image else find_style_image(**style)
-    transformer, _ = load_transformer(args.ckpt)
-    judge = load_loss_network("vgg19_small", STYLE_LAYERS, args.judge)
-    with torch.no_grad():
-        style_grams = {k: gram_matrix(f) for k, f in judge(read_style_image(style_image, 256)).items()}
-
-    stylized_errors, photo_errors = [], []
-    for path in track(find_images(args.photos)[-args.count :], "judging"):
-        photo = resize_short_side(read_image(path)[0], 256)[None]
-        stylized_errors.append(errors(judge, stylize(transformer, photo), photo, style_grams))
-        photo_errors.append(errors(judge, photo, photo, style_grams))
-    result = {
-        "style": metadata["style"],
-        "photos": args.count,
-        "model": summary(stylized_errors),
-        "photos as output": summary(photo_errors),
-        "losses": metadata["losses"],
-        "versions": metadata["versions"],
-        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-    }
-    print(json.dumps(result, indent=1))
+    if not args.pictures and not (args.ckpt and args.photos):
+        raise FastStyleError("give --ckpt and --photos, or --pictures")
+    judge, models, pictures = Judge(args.vgg16), [], []
+    photos = [
+        path
+        for item in args.photos
+        for path in (find_images(item)[-args.count :] if Path(item).is_dir() else [Path(item)])
+    ]
+    for ckpt in args.ckpt:
+        models.append(judge_model(judge, ckpt, photos))
+        print(json.dumps(models[-1], indent=1))
+    for triple in args.pictures:
+        if triple.count(",") != 2:
+            raise FastStyleError(f"--pictures {triple}: must be PAINTING,PHOTO,PICTURE")
+        images = [read_image(path)[0] for path in triple.split(",")]
+        pictures.append({"picture": triple.split(",")[2]} | summary([judge(*images)]))
+        print(json.dumps(pictures[-1]))
     if args.output:
+        result = {
+            "judge": judge.name,
+            "photos": len(photos),
+            "models": models,
+            "pictures": pictures,
+            "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        }
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

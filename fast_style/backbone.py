@@ -5,6 +5,7 @@ only the scales and shifts of its instance norms say which. Ghiasi et al., "Expl
 arbitrary neural artistic stylization network" (BMVC 2017): they can be predicted from the style picture.
 """
 
+import copy
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -87,6 +88,10 @@ class Backbone(nn.Module):
         styles = self.style_parameters(statistics)
         pairs = zip(styles, content_images[:, None], strict=True)
         return torch.cat([functional_call(self.transformer, style, image) for style, image in pairs])
+
+    def replica(self) -> "Backbone":
+        """The same parameters in modules of its own, for another thread: a style is put into the modules."""
+        return copy.deepcopy(self, {id(tensor): tensor for tensor in [*self.parameters(), *self.buffers()]})
 
     @torch.no_grad()
     def transformer_for(self, statistics: Tensor) -> dict[str, Tensor]:

@@ -14,28 +14,29 @@ class DataParallel:
     has thousands, and after each the cores wait for one another and read what the other has just written. Here they
     meet once a step. Not for batch norm, which mixes the images of a batch.
 
-    terms     a function of images (B, 3, H, W): scalars by name, each a mean over the images
+    terms     a function of images (B, 3, H, W), or of several tensors (B, ...): scalars by name, each a mean over them
     network   whose parameters get the gradient of the terms' sum
     count     divides the number of images evenly
     """
 
-    def __init__(self, terms: Callable[[Tensor], dict[str, Tensor]], network: nn.Module, count: int):
+    def __init__(self, terms: Callable[..., dict[str, Tensor]], network: nn.Module, count: int):
         self.terms, self.network, self.count = terms, network, count
         self.threads = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
-    def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """The terms of images (B, 3, H, W), scalars by name; only their sum can be differentiated."""
+    def __call__(self, *batch: Tensor) -> dict[str, Tensor]:
+        """The terms of a batch, scalars by name; only their sum can be differentiated."""
         parameters = list(self.network.parameters())
         autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
-        def share_of(images: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+        def share_of(*share: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
             # Threads start with autocast off.
             with torch.autocast("cpu", enabled=autocast[0], dtype=autocast[1]):
-                terms = self.terms(images)
+                terms = self.terms(*share)
             gradients = torch.autograd.grad(sum(terms.values()), parameters)
             return {name: value.detach() for name, value in terms.items()}, gradients
 
-        terms, gradients = zip(*self.threads.map(share_of, images.split(len(images) // self.count)), strict=True)
+        shares = [tensor.split(len(tensor) // self.count) for tensor in batch]
+        terms, gradients = zip(*self.threads.map(share_of, *shares), strict=True)
         gradient = [sum(column) / self.count for column in zip(*gradients, strict=True)]
         means = torch.stack([sum(share[name] for share in terms) / self.count for name in terms[0]])
         return dict(zip(terms[0], _Known.apply(gradient, means, *parameters), strict=True))

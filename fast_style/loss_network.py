@@ -69,7 +69,8 @@ class LossNetwork(nn.Module):
         self.pool = {"max": F.max_pool2d, "avg": F.avg_pool2d}[pooling]
         self.heads = heads if has_heads else "none"
         used = ["input", *(f"conv{layer}" for layer in self.convolutions)]
-        used += [f"head{name[4:]}" for name in self.layers if has_heads]
+        # In one order in all processes: they exchange buffers by position, and a set's order differs.
+        used += [f"head{name[4:]}" for name in sorted(self.layers) if has_heads]
         for name in used:
             for kind in ("weight", "bias"):
                 self.register_buffer(f"{name}_{kind}", weights[f"{name}.{kind}"].float(), persistent=False)

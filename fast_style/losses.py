@@ -79,6 +79,26 @@ def variation_per_pixel(images: Tensor) -> Tensor:
     return total_variation(images) / (images.shape[-2] * images.shape[-1])
 
 
+def tone_error(stylized: Tensor, content_images: Tensor) -> Tensor:
+    """1 - correlation of the luminance of two images, in blocks of a 24th of the short side: (B, 3, H, W) -> (B,).
+
+    Not in Johnson et al. 2016. 0 where light stays light and dark stays dark, by whatever palette and contrast; 1 where
+    they have nothing to do with each other.
+    """
+    block = max(1, min(stylized.shape[-2:]) // 24)
+    tones = []
+    for images in (stylized, content_images):
+        luminance = torch.einsum("bchw,c->bhw", images.float(), images.new_tensor(LUMINANCE, dtype=torch.float32))
+        tone = F.avg_pool2d(luminance[:, None], block).flatten(1)
+        tones.append(tone - tone.mean(1, keepdim=True))
+    covariance = (tones[0] * tones[1]).mean(1)
+    deviations = [(tone.square().mean(1) + FLAT**2).sqrt() for tone in tones]
+    return 1 - covariance / (deviations[0] * deviations[1])
+
+
+LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
+FLAT = 0.01  # deviation of luminance below which a photo has no light and dark to keep
+
 ERRORS = {"mean_squared": mean_squared_error, "relative": relative_error}
 VARIATIONS = {"mean_squared": total_variation, "relative": variation_per_pixel}
 
@@ -89,8 +109,10 @@ class PerceptualLoss(nn.Module):
     style_image    (1, 3, H, W) RGB in [0, 1]
     error          mean_squared | relative, of features and of Gram matrices; total variation is summed over the image
                    with the first, as in the paper, and averaged over its pixels with the second
+    style_weights  of the style layers, beside the style_weight of all: one number, one a layer, or such a list a scale
     style_scales   sizes at which Gram matrices are compared; the paper's is [1]. At 0.5 a layer sees strokes twice as
                    large (as in coarse-to-fine synthesis, Gatys et al. 2017), at a quarter of the cost.
+    tone_weight    of `tone_error`, which the paper does not have; 0 leaves it out
     Style errors are summed over layers and averaged over scales, content errors are summed over layers.
     """
 
@@ -105,50 +127,61 @@ class PerceptualLoss(nn.Module):
         tv_weight: float,
         error: str = "relative",
         style_scales: Sequence[float] = (1.0,),
+        style_weights: float | Sequence[float] | Sequence[Sequence[float]] = 1.0,
+        tone_weight: float = 0.0,
     ):
         super().__init__()
         self.loss_network = loss_network
         self.content_layers, self.style_layers = list(content_layers), list(style_layers)
         self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
+        self.tone_weight = tone_weight
         check_choice("objective.error", error, ERRORS)
         if not content_layers or not style_layers or 1 not in style_scales:
             raise FastStyleError(
                 "objective.content_layers and style_layers each need a layer, and objective.style_scales must contain 1"
             )
         self.error, self.variation, self.style_scales = ERRORS[error], VARIATIONS[error], list(style_scales)
+        self.weights = weights_by_gram(style_weights, style_layers, style_scales)
         for name, gram in self.style_grams(style_image).items():
             self.register_buffer(name, gram, persistent=False)
 
     def style_grams(self, style_images: Tensor) -> dict[str, Tensor]:
         """Gram matrices (B, C, C) of style images (B, 3, H, W), by the layer and scale they are compared at."""
         return {
-            self._gram_name(layer, scale): gram_matrix(maps)
+            gram_name(layer, scale): gram_matrix(maps)
             for scale in self.style_scales
             for layer, maps in self.loss_network(rescale(style_images, scale), self.style_layers).items()
         }
 
     def forward(self, stylized: Tensor, content_images: Tensor) -> dict[str, Tensor]:
-        """Weighted terms {"content_loss", "style_loss", "tv_loss"}, scalars in float32 whose sum is the objective.
+        """Weighted terms {"content_loss", "style_loss", "tv_loss"}, and "tone_loss" if it has a weight.
 
-        Both arguments are RGB (B, 3, H, W) in [0, 1].
+        Scalars in float32 whose sum is the objective. Both arguments are RGB (B, 3, H, W) in [0, 1].
         """
-        return self._terms(stylized, self.content_features(content_images))
+        return self.for_content(content_images)(stylized)
 
     def for_content(self, content_images: Tensor) -> Callable[[Tensor], dict[str, Tensor]]:
         """The same terms as a function of `stylized` alone, where many are compared with the same content images."""
-        return partial(self._terms, content_features=self.content_features(content_images))
+        features = self.content_features(content_images)
+        return partial(self._terms, content_images=content_images, content_features=features)
 
     def content_features(self, content_images: Tensor) -> dict[str, Tensor]:
         """Features of content images (B, 3, H, W) at the content layers, without a graph."""
         with torch.no_grad():
             return self.loss_network(content_images, self.content_layers)
 
-    def _terms(self, stylized: Tensor, content_features: dict[str, Tensor]) -> dict[str, Tensor]:
-        style_grams = dict(self.named_buffers(recurse=False))
-        return {name: value.mean() for name, value in self.per_image(stylized, content_features, style_grams).items()}
+    def _terms(
+        self, stylized: Tensor, content_images: Tensor, content_features: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        terms = self.per_image(stylized, content_images, content_features, dict(self.named_buffers(recurse=False)))
+        return {name: value.mean() for name, value in terms.items()}
 
     def per_image(
-        self, stylized: Tensor, content_features: dict[str, Tensor], style_grams: dict[str, Tensor]
+        self,
+        stylized: Tensor,
+        content_images: Tensor,
+        content_features: dict[str, Tensor],
+        style_grams: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         """The terms of every image, (B,), where `style_grams` has one style, (1, C, C), or one for each, (B, C, C)."""
         # Under autocast the image arrives in bfloat16, which is coarser than 8 bits a channel.
@@ -162,27 +195,50 @@ class PerceptualLoss(nn.Module):
                     self.error(features[layer].float(), content_features[layer].float())
                     for layer in self.content_layers
                 )
-            for layer in self.style_layers:
-                error = self.error(gram_matrix(features[layer]), style_grams[self._gram_name(layer, scale)])
-                style = style + error / len(self.style_scales)
-        return {
+            grams = {gram_name(layer, scale): gram_matrix(features[layer]) for layer in self.style_layers}
+            style = style + self._style_error(grams, style_grams)
+        terms = {
             "content_loss": self.content_weight * content,
             "style_loss": self.style_weight * style,
             "tv_loss": self.tv_weight * self.variation(stylized),
         }
+        if self.tone_weight:
+            terms["tone_loss"] = self.tone_weight * tone_error(stylized, content_images)
+        return terms
+
+    def _style_error(self, grams: dict[str, Tensor], style_grams: dict[str, Tensor]) -> Tensor:
+        errors = [self.weights[name] * self.error(gram, style_grams[name]) for name, gram in grams.items()]
+        return sum(errors) / len(self.style_scales)
 
     def without_content(self, images: Tensor) -> dict[str, Tensor]:
         """Weighted "style_loss" and "tv_loss" of textures (B, 3, H, W) in [0, 1], which have no photo to resemble."""
         images, style_grams = images.float(), dict(self.named_buffers(recurse=False))
-        errors = [self.error(gram, style_grams[name]) for name, gram in self.style_grams(images).items()]
         return {
-            "style_loss": self.style_weight * sum(errors).mean() / len(self.style_scales),
+            "style_loss": self.style_weight * self._style_error(self.style_grams(images), style_grams).mean(),
             "tv_loss": self.tv_weight * self.variation(images).mean(),
         }
 
-    @staticmethod
-    def _gram_name(layer: str, scale: float) -> str:
-        return f"style_gram_{layer}_{scale:g}".replace(".", "_")
+
+def gram_name(layer: str, scale: float) -> str:
+    return f"style_gram_{layer}_{scale:g}".replace(".", "_")
+
+
+def weights_by_gram(
+    weights: float | Sequence[float] | Sequence[Sequence[float]], layers: Sequence[str], scales: Sequence[float]
+) -> dict[str, float]:
+    """The weight of every Gram matrix, where one number, one a layer, or one a layer for each scale is given."""
+    by_layer = [weights] * len(layers) if isinstance(weights, int | float) else list(weights)
+    by_scale = by_layer if by_layer and not isinstance(by_layer[0], int | float) else [by_layer] * len(scales)
+    if len(by_scale) != len(scales) or any(len(row) != len(layers) for row in by_scale):
+        raise FastStyleError(
+            f"objective.style_weights={weights}: one number, one for each of the {len(layers)} style_layers, or such a "
+            f"list for each of the {len(scales)} style_scales"
+        )
+    return {
+        gram_name(layer, scale): float(weight)
+        for scale, row in zip(scales, by_scale, strict=True)
+        for layer, weight in zip(layers, row, strict=True)
+    }
 
 
 def rescale(images: Tensor, scale: float) -> Tensor:

@@ -3,7 +3,9 @@
     python scripts/train_backbone.py --photos /data/photos --styles paintings fast_style/assets/styles random_styles
 
 Every image of a batch gets a style of its own. The styles are random crops, at random sizes and with random colours, of
-all pictures in the given folders; scripts/random_styles.py paints as many as are wanted.
+all pictures in the given folders; scripts/random_styles.py paints as many as are wanted. What is written are running
+averages of the weights, so that the rate need not fall towards an end: a training goes on for as long as there is time,
+with --resume exactly (Adam's moments are in the .resume file beside the output), with --start from what was written.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import math
 import platform
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,16 +26,22 @@ from omegaconf import OmegaConf
 from rich.progress import Progress, track
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 from torchvision.utils import make_grid
 
 from fast_style import FastStyleError
-from fast_style.backbone import FORMAT, Backbone, load_backbone, style_statistics
-from fast_style.content import ImageFolder, RandomCrops
-from fast_style.hardware import pick_device, pick_precision
+from fast_style.backbone import FORMAT, STATISTICS_LAYERS, Backbone, load_backbone, style_statistics
+from fast_style.content import CROP_MARGIN, ImageFolder, RandomCrops
+from fast_style.data_parallel import DataParallel
+from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.images import find_images, read_rgb, write_image
 from fast_style.loss_network import load_loss_network
 from fast_style.losses import PerceptualLoss
+from fast_style.procedural import procedural_image
+
+AVERAGING = 0.999  # decay of the running average of the weights, a step
+SAVE_EVERY = 300  # seconds
 
 
 def style_variant(picture: np.ndarray, side: int, generator: np.random.Generator) -> Tensor:
@@ -79,6 +88,11 @@ def read_photos(folder: str, short_side: int, unreadable_log: Path) -> list[np.n
     return [photos[i] for i in track(range(len(photos)), "reading photos")]
 
 
+def draw_procedural(count: int, side: int, seed: int) -> list[np.ndarray]:
+    generators = [np.random.default_rng([seed, index]) for index in range(count)]
+    return [procedural_image(side, generator) for generator in track(generators, "drawing procedural images")]
+
+
 def save(path: Path, backbone: Backbone, model: dict, history: list[dict]) -> None:
     """Write the backbone in half precision."""
     metadata = {"format": FORMAT, "model": json.dumps(model), "training": json.dumps(history)}
@@ -102,7 +116,7 @@ def preview(
 
 
 class Training:
-    """The steps of a training whose schedule is fitted to its time."""
+    """The steps of a training, each image in a style of its own, and the running average of the weights."""
 
     def __init__(
         self, backbone: Backbone, loss: PerceptualLoss, grams: dict[str, Tensor], statistics: Tensor, lr: float
@@ -111,100 +125,151 @@ class Training:
         # Many hidden units move a predicted parameter together: at the transformer's rate it would jump.
         self.rates = {backbone.transformer: lr, backbone.predictor: 0.005 * lr}
         self.optimizer = torch.optim.Adam([{"params": part.parameters()} for part in self.rates], fused=True)
+        self.averaged = AveragedModel(backbone, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING))
         self.steps = 0
-        self.recent: list[float] = []  # content and style loss, running averages of the batches' medians
+        self.recent: dict[str, float] = {}  # running averages of the batches' mean terms
         self.device = statistics.device
         self.bfloat16 = pick_precision("auto", self.device) == "bf16-mixed"
+        self.local = threading.local()
+        cores = torch.get_num_threads()
+        self.parallel_terms = DataParallel(self.terms, backbone, cores) if cores > 1 else self.terms
 
-    def step(self, content_images: Tensor, progress: float) -> None:
-        """One step on images (B, 3, H, W) in [0, 1], each in a random style; `progress` from 0 to 1 sets the rate."""
-        chosen = torch.randint(len(self.statistics), (len(content_images),))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            stylized = self.backbone(content_images, self.statistics[chosen])
-            grams = {name: gram[chosen] for name, gram in self.grams.items()}
-            terms = self.loss.per_image(stylized, self.loss.content_features(content_images), grams)
-        self.optimizer.zero_grad()
+    def terms(self, content_images: Tensor, chosen: Tensor) -> dict[str, Tensor]:
+        """The loss of images (B, 3, H, W) in [0, 1] in styles (B,), and what its terms are, without a graph."""
+        if not hasattr(self.local, "backbone"):
+            self.local.backbone = self.backbone.replica()
+        stylized = self.local.backbone(content_images, self.statistics[chosen])
+        grams = {name: gram[chosen] for name, gram in self.grams.items()}
+        content_features = self.loss.content_features(content_images)
+        terms = self.loss.per_image(stylized, content_images, content_features, grams)
         # The logarithm: a style with next to no energy in one layer has a huge relative error there, and its gradient
         # would drown the others'.
-        sum(terms.values()).log().mean().backward()
-        warm_up = min(1.0, (self.steps + 1) / 100)
+        loss = sum(terms.values()).log().mean()
+        return {"loss": loss} | {name: value.detach().mean() for name, value in terms.items()}
+
+    def step(self, content_images: Tensor) -> None:
+        """One step on images (B, 3, H, W) in [0, 1], each in a random style."""
+        chosen = torch.randint(len(self.statistics), (len(content_images),))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            terms = self.parallel_terms(content_images, chosen)
+        self.optimizer.zero_grad()
+        terms["loss"].backward()
+        warm_up = min(1.0, (self.steps + 1) / 200)
         for group, rate in zip(self.optimizer.param_groups, self.rates.values(), strict=True):
-            group["lr"] = rate * warm_up * 0.5 * (1 + math.cos(math.pi * progress))
+            group["lr"] = rate * warm_up
         self.optimizer.step()
+        self.averaged.update_parameters(self.backbone)
         self.steps += 1
-        medians = [float(terms[name].detach().median()) for name in ("content_loss", "style_loss")]
-        pairs = zip(self.recent or medians, medians, strict=True)
-        self.recent = [round(0.99 * old + 0.01 * new, 4) for old, new in pairs]
+        for name, value in terms.items():
+            now = float(value.detach())
+            self.recent[name] = 0.995 * self.recent.get(name, now) + 0.005 * now
+
+    def state_dict(self) -> dict:
+        return {
+            "backbone": self.backbone.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "steps": self.steps,
+            "recent": self.recent,
+            "random": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.backbone.load_state_dict(state["backbone"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.steps, self.recent = state["steps"], state["recent"]
+        torch.set_rng_state(state["random"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", required=True, help="folder of photos; the last 100 by name are left out")
+    parser.add_argument("--procedural", type=int, default=0, help="how many procedural images beside them")
     parser.add_argument("--styles", required=True, nargs="+", help="folders of pictures, or single pictures")
     parser.add_argument("--style-count", type=int, default=1500, help="variants to draw from them")
-    parser.add_argument("--minutes", type=float, default=60, help="training time; the schedule is fitted to it")
+    parser.add_argument("--minutes", type=float, default=60, help="training time of this call")
     parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--image-size", type=int, default=144, help="side of the training crops")
+    parser.add_argument("--image-size", type=int, default=256, help="side of the training crops")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=Path, help="an earlier backbone to go on from, with a schedule of its own")
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--start", type=Path, help="an earlier backbone to go on from, without Adam's moments")
+    earlier.add_argument("--resume", type=Path, help="a .resume file; give the other options of its training, too")
     parser.add_argument("--output", type=Path, default=Path("outputs/backbone.safetensors"))
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
     device = pick_device()
+    if device.type == "cpu":
+        keep_freed_memory()
     with hydra.initialize_config_dir(str(Path(__file__).resolve().parents[1] / "configs"), version_base="1.3"):
         config = OmegaConf.to_container(hydra.compose("train"))
     paths = [path for item in args.styles for path in (find_images(item) if Path(item).is_dir() else [Path(item)])]
     styles = draw_styles(paths, args.style_count, 256, np.random.default_rng(args.seed))
-    loss_network = load_loss_network("distilled", config["objective"]["style_layers"])
-    loss = PerceptualLoss(loss_network, styles[0][None], **config["objective"]).to(device)
+    objective = config["objective"]
+    loss_network = load_loss_network(
+        "distilled", {*objective["style_layers"], *objective["content_layers"], *STATISTICS_LAYERS}
+    )
+    loss = PerceptualLoss(loss_network, styles[0][None], **objective).to(device)
     grams, statistics = measure_styles(loss, styles, device)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    photos = read_photos(args.photos, round(1.35 * args.image_size), args.output.with_suffix(".unreadable.txt"))
+    side = round(CROP_MARGIN * args.image_size)
+    photos = read_photos(args.photos, side, args.output.with_suffix(".unreadable.txt"))
     if not photos:
         raise FastStyleError(f"--photos {args.photos}: training needs more than the 100 photos that are held out")
-    crops = RandomCrops(photos, args.image_size, args.seed)
+    crops = RandomCrops(photos + draw_procedural(args.procedural, side, args.seed), args.image_size, args.seed)
 
-    backbone, history = Backbone(config["model"], statistics.shape[1]), []
+    backbone, history = Backbone(config["model"], statistics.shape[1]).to(device), []
     backbone.statistics_mean.copy_(statistics.mean(0))
     backbone.statistics_std.copy_(statistics.std(0).clamp_min(1e-4))
     if args.start:
-        earlier, metadata = load_backbone(args.start)
+        started, metadata = load_backbone(args.start)
         if metadata["model"] != config["model"]:
-            raise FastStyleError(f"--start {args.start} has another model than configs/model/slim.yaml")
-        backbone.load_state_dict(earlier.state_dict())
+            raise FastStyleError(f"--start {args.start} has another model than train.py's default")
+        backbone.load_state_dict(started.state_dict())
         history = metadata["training"]
-    training = Training(backbone.to(device), loss, grams, statistics, args.lr)
+    backbone.to(memory_format=torch.channels_last)
+    training = Training(backbone, loss, grams, statistics, args.lr)
+    earlier_hours = 0.0
+    if args.resume:
+        state = torch.load(args.resume, weights_only=True)
+        training.load_state_dict(state["training"])
+        history, earlier_hours = state["history"], state["hours"]
     start, seconds = time.monotonic(), 60 * args.minutes
     saved = start
 
     def keep() -> None:
+        hours = round(earlier_hours + (time.monotonic() - start) / 3600, 2)
         record = {
             "command": shlex.join(["python", *sys.argv]),
             "styles": len(paths),
             "steps": training.steps,
-            "hours": round((time.monotonic() - start) / 3600, 2),
+            "crops": training.steps * args.batch_size,
+            "hours": hours,
             "machine": f"{device}, {torch.get_num_threads()} threads, {platform.machine()}",
-            "content and style loss": training.recent,
+            "losses": {name: round(value, 4) for name, value in training.recent.items()},
         }
-        save(args.output, backbone, config["model"], [*history, record])
-        write_image(args.output.with_suffix(".png"), preview(backbone, photos, styles, statistics, args.image_size))
+        save(args.output, training.averaged.module, config["model"], [*history, record])
+        resume = {"training": training.state_dict(), "history": history, "hours": hours}
+        torch.save(resume, args.output.with_suffix(".resume"))
+        pictures = preview(training.averaged.module, photos, styles, statistics, args.image_size)
+        write_image(args.output.with_suffix(".png"), pictures)
 
     with Progress(*Progress.get_default_columns()) as progress:
         task = progress.add_task("training", total=seconds)
         while (elapsed := time.monotonic() - start) < seconds:
             first = training.steps * args.batch_size
             content_images = torch.stack([crops[first + i] for i in range(args.batch_size)]).to(device).float() / 255
-            training.step(content_images, elapsed / seconds)
-            losses = ", ".join(f"{value:.3f}" for value in training.recent)
-            progress.update(task, completed=elapsed, description=f"step {training.steps}, content and style {losses}")
-            if time.monotonic() - saved > 120:
-                print(training.steps, round(elapsed), training.recent, flush=True)
+            training.step(content_images)
+            losses = ", ".join(f"{name} {value:.3f}" for name, value in training.recent.items())
+            progress.update(task, completed=elapsed, description=f"step {training.steps}: {losses}")
+            if time.monotonic() - saved > SAVE_EVERY:
+                print(training.steps, round(elapsed), losses, flush=True)
                 keep()
                 saved = time.monotonic()
     keep()
-    print(f"{args.output}: {training.steps} steps, content and style loss {losses}")
+    print(f"{args.output}: {training.steps} steps, {losses}")
 
 
 if __name__ == "__main__":

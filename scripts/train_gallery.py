@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = [Path(skimage.__file__).parent / "data" / name for name in ("chelsea.png", "coffee.png", "astronaut.png")]
 SAMPLE_PHOTO, SAMPLE_SIZE = PHOTOS[0], 256
 BUNDLED = {path.stem: path for path in find_images(ROOT / "fast_style" / "assets" / "styles")}
-MODEL_BYTES, GALLERY_BYTES, SHEET_BYTES = 1_000_000, 400_000, 1_500_000
+MODEL_BYTES, GALLERY_BYTES, SHEET_BYTES = 3_500_000, 700_000, 1_500_000
 GAP, LABEL_HEIGHT = 4, 44
 
 README = """\
@@ -56,8 +56,8 @@ Written by `scripts/train_gallery.py`. Weights are in half precision and are com
 those of the full model on the held-out images of its training data, weighted as in the training. `python -m
 fast_style.checkpoint checkpoints/{example}.safetensors` shows everything that is known about a model.
 
-| style | | {sample} | content | style | total | training | commit | file | command |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| style | | {sample} | content | style | tone | total | training | commit | file | command |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 
 "+changes": with changes to the code that were not committed yet.
@@ -71,7 +71,8 @@ Licence: MIT, like the code. We trained these models ourselves, on style picture
 """
 ROW = (
     '| {name} | <img src="{picture}" height="128"> | <img src="{name}.jpg" height="128"> | {content:.3f} | {style:.3f} '
-    "| {total:.3f} | {seconds:.0f} s, {steps:,} steps; {machine} | {commit} | {kilobytes:.0f} KB | `{command}` |"
+    "| {tone:.3f} | {total:.3f} | {seconds:.0f} s, {steps:,} steps; {machine} | {commit} | {kilobytes:.0f} KB "
+    "| `{command}` |"
 )
 PROVENANCE = {
     "Samples": "procedural ones and photos that scikit-image carries (`data=samples`); chelsea and coffee are held out",
@@ -212,7 +213,8 @@ def write_table(models: list[Path], folder: Path) -> None:
         row = ROW.format(
             name=model.stem,
             picture=os.path.relpath(BUNDLED[model.stem], folder),
-            **{term: losses[f"val/{term}_loss"] for term in ("content", "style", "total")},
+            # An objective without a tone term has none of it.
+            **{term: losses.get(f"val/{term}_loss", 0.0) for term in ("content", "style", "tone", "total")},
             **{key: losses[key] for key in ("seconds", "steps")},
             **{key: training[key].replace("|", "\\|") for key in ("machine", "commit", "command")},
             kilobytes=model.stat().st_size / 1000,

@@ -376,11 +376,23 @@ def test_distilling(run, vgg, photo, tmp_path):
 
 
 def test_judging(run, shared, trained, tmp_path):
-    output = tmp_path / "result.json"
-    weights, photos = shared / "weights" / "vgg19_small.safetensors", shared / "data" / "content"
-    options = ("--photos", photos, "--judge", weights, "--count", "2", "--output", output)
-    finished = run("benchmarks/quality.py", "--ckpt", trained / "model.safetensors", *options)
+    """A model and a finished picture, against numbers that another program made of the same files."""
+    data, output = shared / "data", tmp_path / "result.json"
+    published = (data / "styles/the_scream.jpg", data / "content/chicago.jpg", data / "published/chicago_scream.jpg")
+    options = ("--vgg16", shared / "weights/vgg16_caffe.pth", "--pictures", ",".join(map(str, published)))
+    model = ("--ckpt", trained / "model.safetensors", "--photos", data / "content/chicago.jpg")
+    finished = run("-m", "benchmarks.quality", *options, *model, "--output", output)
     assert finished.returncode == 0, finished.stderr
     result = json.loads(output.read_text())
-    assert result["photos as output"]["content_error"] == 0 < result["model"]["content_error"]
-    assert result["photos as output"]["style_error"] > 0 and result["photos"] == 2
+    assert [result["pictures"][0][name] for name in ("style", "content", "tone")] == pytest.approx(
+        [0.42, 0.91, 0.88], abs=0.02
+    )
+    (model,) = result["models"]
+    assert model["photos as output"]["content"] == 0 < model["content"]
+    assert model["photos as output"]["tone"] == pytest.approx(1, abs=0.01) and model["photos as output"]["style"] > 0
+
+
+@pytest.mark.parametrize("options, named", [((), "--ckpt"), (("--pictures", "a.jpg,b.jpg"), "a.jpg,b.jpg")])
+def test_judging_nothing(run, options, named):
+    finished = run("-m", "benchmarks.quality", *options)
+    assert finished.returncode == 1 and finished.stderr.startswith("error: ") and named in finished.stderr

@@ -8,7 +8,15 @@ from omegaconf import OmegaConf
 
 from fast_style import FastStyleError
 from fast_style.loss_network import load_loss_network
-from fast_style.losses import PerceptualLoss, gram_matrix, mean_squared_error, relative_error, rescale, total_variation
+from fast_style.losses import (
+    PerceptualLoss,
+    gram_matrix,
+    mean_squared_error,
+    relative_error,
+    rescale,
+    tone_error,
+    total_variation,
+)
 
 
 def random_images(*shape, seed=0):
@@ -114,6 +122,30 @@ def test_relative_error():
     assert relative_error(value, 0 * target).isfinite().all(), "a black target divides by zero"
 
 
+def test_tone_error_against_a_correlation_of_block_means():
+    stylized, photos = random_images(2, 3, 50, 73), random_images(2, 3, 50, 73, seed=1)
+    stylized[1] = 0.7 * stylized[1] + 0.3 * photos[1]
+    for found, picture, photo in zip(tone_error(stylized, photos), stylized, photos, strict=True):
+        blocks = []
+        for image in (picture.double().numpy(), photo.double().numpy()):
+            luminance = 0.299 * image[0] + 0.587 * image[1] + 0.114 * image[2]
+            blocks.append([luminance[y : y + 2, x : x + 2].mean() for y in range(0, 50, 2) for x in range(0, 72, 2)])
+        assert float(found) == pytest.approx(1 - np.corrcoef(blocks)[0, 1], abs=0.01)
+    assert float(tone_error(photos, photos).max()) < 0.02
+
+
+def test_tone_error_asks_for_light_and_dark_only():
+    photos = random_images(1, 3, 48, 48)
+    other_palette = torch.stack([0.9 - 0.1 * photos[:, 0], 0.2 + 0.1 * photos[:, 1], 0.4 * photos[:, 2]], 1)
+    grey = torch.einsum("bchw,c->bhw", photos, torch.tensor([0.299, 0.587, 0.114]))[:, None].expand(-1, 3, -1, -1)
+    assert float(tone_error(0.5 * grey + 0.1, photos)) < 0.05
+    assert float(tone_error(1 - grey, photos)) > 1.9
+    assert 0.1 < float(tone_error(other_palette, photos)) < 1.9
+    flat = torch.full((1, 3, 48, 48), 0.4, requires_grad=True)
+    tone_error(flat, photos).sum().backward()
+    assert flat.grad.isfinite().all(), "no light and dark at all"
+
+
 def test_rescale_halves_by_antialiasing():
     images = random_images(1, 1, 8, 8).double()
     taps = np.array([1, 3, 3, 1]) / 8  # triangle of width 2 about the middle of each pair of pixels
@@ -173,6 +205,12 @@ def plain_loss(path, name, objective, stylized, content_images, style_image):
     }
 
 
+RELATIVE = (
+    "objective.content_layers=[relu2_2]",
+    "objective.style_layers=[relu1_2,relu3_3]",
+    "objective.style_weights=1",
+    "objective.tone_weight=0",
+)
 STYLIZED, PHOTOS, STYLE = random_images(2, 3, 16, 24), random_images(2, 3, 16, 24, seed=1), random_images(1, 3, 20, 16)
 
 
@@ -210,7 +248,7 @@ def test_published_objectives(perceptual_loss, network, overrides):
 
 
 def test_relative_objective_has_total_variation_per_pixel(perceptual_loss):
-    layers = ("objective.content_layers=[relu2_2]", "objective.style_layers=[relu1_2,relu3_3]")
+    layers = RELATIVE
     loss, *_ = perceptual_loss("vgg16", "objective=relative", "objective.tv_weight=0.5", *layers)
     expected = 0.5 * loop_total_variation(STYLIZED.double().numpy()).mean() / (16 * 24)
     for terms in (loss(STYLIZED, PHOTOS), loss.without_content(STYLIZED)):
@@ -218,7 +256,7 @@ def test_relative_objective_has_total_variation_per_pixel(perceptual_loss):
 
 
 def test_relative_objective_averages_over_scales(perceptual_loss):
-    layers = ("objective.content_layers=[relu2_2]", "objective.style_layers=[relu1_2,relu3_3]")
+    layers = RELATIVE
     at = {
         scales: perceptual_loss("vgg16", "objective=relative", *layers, f"objective.style_scales={scales}")[0]
         for scales in ("[1]", "[1,0.5]")
@@ -230,6 +268,35 @@ def test_relative_objective_averages_over_scales(perceptual_loss):
     )[0](rescale(STYLIZED, 0.5), rescale(PHOTOS, 0.5))
     torch.testing.assert_close(both["style_loss"], (full["style_loss"] + half["style_loss"]) / 2)
     torch.testing.assert_close(both["content_loss"], full["content_loss"])
+
+
+@pytest.mark.parametrize(
+    "weights, expected",
+    [
+        ("2", [[2, 2], [2, 2]]),
+        ("[3,0.5]", [[3, 0.5], [3, 0.5]]),
+        ("[[3,0.5],[0,1]]", [[3, 0.5], [0, 1]]),
+    ],
+)
+def test_style_weights_by_layer_and_scale(perceptual_loss, weights, expected):
+    """Against objectives of one layer at one size."""
+    options = ("objective=relative", *RELATIVE, "objective.style_scales=[1,0.5]")
+    found = perceptual_loss("vgg16", *options, f"objective.style_weights={weights}")[0](STYLIZED, PHOTOS)
+    total = 0.0
+    for scale, row in zip((1, 0.5), expected, strict=True):
+        for layer, weight in zip(("relu1_2", "relu3_3"), row, strict=True):
+            single = (*options, f"objective.style_layers=[{layer}]", "objective.style_scales=[1]")
+            loss = perceptual_loss("vgg16", *single, style_image=rescale(STYLE, scale))[0]
+            total += weight * float(loss(rescale(STYLIZED, scale), rescale(PHOTOS, scale))["style_loss"]) / 2
+    assert float(found["style_loss"]) == pytest.approx(total, rel=1e-4)
+
+
+def test_tone_is_a_term_if_it_has_a_weight(perceptual_loss):
+    options = ("objective=relative", *RELATIVE)
+    without = perceptual_loss("vgg16", *options)[0](STYLIZED, PHOTOS)
+    terms = perceptual_loss("vgg16", *options, "objective.tone_weight=0.3")[0](STYLIZED, PHOTOS)
+    torch.testing.assert_close(terms.pop("tone_loss"), 0.3 * tone_error(STYLIZED, PHOTOS).mean())
+    assert terms == without
 
 
 def test_zero_where_it_should_be(perceptual_loss):
@@ -253,7 +320,7 @@ def test_for_content_looks_at_the_photo_once(perceptual_loss):
 
 
 def test_without_content_the_other_terms_are_the_same(perceptual_loss):
-    layers = ("objective.content_layers=[relu2_2]", "objective.style_layers=[relu1_2,relu3_3]")
+    layers = RELATIVE
     loss, *_ = perceptual_loss("vgg16", "objective=relative", "objective.tv_weight=0.01", *layers)
     terms = loss(STYLIZED, PHOTOS)
     del terms["content_loss"]
@@ -286,7 +353,14 @@ def test_terms_are_float32_under_autocast(perceptual_loss):
 
 
 @pytest.mark.parametrize(
-    "override", ["objective.style_scales=[0.5]", "objective.content_layers=[]", "objective.error=absolute"]
+    "override",
+    [
+        "objective.style_scales=[0.5]",
+        "objective.content_layers=[]",
+        "objective.error=absolute",
+        "objective.style_weights=[1,2]",
+        "objective.style_weights=[[1,1,1,1],[1,1,1,1]]",
+    ],
 )
 def test_objectives_without_meaning_are_refused(perceptual_loss, override):
     with pytest.raises(FastStyleError, match="objective"):
