@@ -58,7 +58,6 @@ from fast_style.style_transfer import StyleTransfer  # noqa: E402
 from fast_style.stylize import stylize  # noqa: E402
 from train import train  # noqa: E402
 
-TERMS = ("content_loss", "style_loss", "tv_loss")
 PARTS = ("ours", "ports", "lbfgs", "plot")
 BUDGETS = ["budget=60s", "budget=180s", "budget=600s"]
 STARTS = ("noise", "photo")  # of L-BFGS
@@ -153,11 +152,13 @@ class Benchmark:
 
     @torch.no_grad()
     def terms(self, image: Tensor, photo: Tensor) -> list[float]:
-        terms = self.loss(image.to(self.device), photo.to(self.device))
-        return [round(terms[name].item(), 5) for name in TERMS]
+        """Content and style loss, and the sum of the other terms."""
+        terms = {name: value.item() for name, value in self.loss(image.to(self.device), photo.to(self.device)).items()}
+        content, style = terms.pop("content_loss"), terms.pop("style_loss")
+        return [round(value, 5) for value in (content, style, sum(terms.values()))]
 
     def look(self, transformer: nn.Module) -> list[list[float]]:
-        """Content, style and TV loss of each held-out photo, stylised."""
+        """The terms of each held-out photo, stylised."""
         return [self.terms(stylize(transformer, photo), photo) for photo in self.photos]
 
     def train(self, overrides: list[str], clock: Clock) -> tuple[nn.Module, dict]:
@@ -257,8 +258,8 @@ def without_folders(value):
 def means(point: dict, count: int | None = None) -> tuple[float, float, float]:
     """Mean content, style and total loss of a point over its last `count` photos."""
     rows = point["photos"][-count:] if count else point["photos"]
-    content, style, tv = (statistics.mean(column) for column in zip(*rows, strict=True))
-    return content, style, content + style + tv
+    content, style, others = (statistics.mean(column) for column in zip(*rows, strict=True))
+    return content, style, content + style + others
 
 
 def named_means(point: dict) -> dict[str, float]:

@@ -119,7 +119,13 @@ class Training:
     """The steps of a training, each image in a style of its own, and the running average of the weights."""
 
     def __init__(
-        self, backbone: Backbone, loss: PerceptualLoss, grams: dict[str, Tensor], statistics: Tensor, lr: float
+        self,
+        backbone: Backbone,
+        loss: PerceptualLoss,
+        grams: dict[str, Tensor],
+        statistics: Tensor,
+        batch_size: int,
+        lr: float,
     ):
         self.backbone, self.loss, self.grams, self.statistics = backbone, loss, grams, statistics
         # Many hidden units move a predicted parameter together: at the transformer's rate it would jump.
@@ -132,7 +138,8 @@ class Training:
         self.bfloat16 = pick_precision("auto", self.device) == "bf16-mixed"
         self.local = threading.local()
         cores = torch.get_num_threads()
-        self.parallel_terms = DataParallel(self.terms, backbone, cores) if cores > 1 else self.terms
+        shared = self.device.type == "cpu" and cores > 1 and batch_size % cores == 0
+        self.parallel_terms = DataParallel(self.terms, backbone, cores) if shared else self.terms
 
     def terms(self, content_images: Tensor, chosen: Tensor) -> dict[str, Tensor]:
         """The loss of images (B, 3, H, W) in [0, 1] in styles (B,), and what its terms are, without a graph."""
@@ -230,7 +237,7 @@ def main() -> None:
         backbone.load_state_dict(started.state_dict())
         history = metadata["training"]
     backbone.to(memory_format=torch.channels_last)
-    training = Training(backbone, loss, grams, statistics, args.lr)
+    training = Training(backbone, loss, grams, statistics, args.batch_size, args.lr)
     earlier_hours = 0.0
     if args.resume:
         state = torch.load(args.resume, weights_only=True)

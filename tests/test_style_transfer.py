@@ -54,11 +54,11 @@ def module(compose_config, tmp_path):
 def test_logged_terms_add_up(train_in_process):
     folder = train_in_process("a", "max_steps=3", EVERY_STEP, "objective.tv_weight=0.01")
     for stage, count in (("train", 3), ("val", 1)):
-        terms = [column(folder, f"{stage}/{name}_loss") for name in ("content", "style", "tv", "total")]
+        terms = [column(folder, f"{stage}/{name}_loss") for name in ("content", "style", "tv", "tone", "total")]
         assert len(terms[0]) >= count
-        for content, style, tv, total in zip(*terms, strict=True):
-            assert min(content, style, tv) > 0
-            assert content + style + tv == pytest.approx(total, rel=1e-5)
+        for *parts, total in zip(*terms, strict=True):
+            assert min(parts) > 0
+            assert sum(parts) == pytest.approx(total, rel=1e-5)
 
 
 def test_loss_decreases(train_in_process):
@@ -191,7 +191,7 @@ def test_terms_on_a_gpu_as_far_as_types_and_shapes_go(module, monkeypatch):
         images = torch.empty(2, 3, 32, 32, device="cuda")
         assert build(images).dtype == torch.bfloat16
         terms = build.terms(images)
-    assert set(terms) == {"content_loss", "style_loss", "tv_loss"}
+    assert set(terms) == {"content_loss", "style_loss", "tv_loss", "tone_loss"}
     assert all((term.dtype, term.device.type, term.shape) == (torch.float32, "cuda", ()) for term in terms.values())
     assert sum(terms.values()).requires_grad
 

@@ -117,7 +117,8 @@ def test_identical_samples_are_finite():
 def test_logged_terms_add_up(train_in_process):
     texture = train_in_process("texture", *TEXTURE, "max_steps=3", EVERY_STEP)
     diverse = train_in_process("diverse", *DIVERSE, "max_steps=2", EVERY_STEP)
-    for folder, names in ((texture, ("style", "tv", "diversity")), (diverse, ("content", "style", "tv", "diversity"))):
+    of_photos = ("content", "style", "tv", "tone", "diversity")
+    for folder, names in ((texture, ("style", "tv", "diversity")), (diverse, of_photos)):
         for stage in ("train", "val"):
             terms = [column(folder, f"{stage}/{name}_loss") for name in (*names, "total")]
             for *parts, total in zip(*terms, strict=True):
