@@ -31,7 +31,8 @@ from torchvision.transforms import v2
 from torchvision.utils import make_grid
 
 from fast_style import FastStyleError
-from fast_style.backbone import FORMAT, STATISTICS_LAYERS, Backbone, load_backbone, style_statistics
+from fast_style.backbone import FORMAT, STATISTICS_LAYERS, Backbone, is_backbone, load_backbone, style_statistics
+from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.content import CROP_MARGIN, ImageFolder, RandomCrops
 from fast_style.data_parallel import DataParallel
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
@@ -115,6 +116,28 @@ def preview(
     return make_grid(torch.stack(columns, 1).flatten(0, 1), nrow=8)
 
 
+def begin_from(path: Path, backbone: Backbone, model: dict) -> list[dict]:
+    """Load an earlier backbone, or a trained style, which is then what all styles begin with; returns its history.
+
+    Raises FastStyleError for a file that is neither or has another model.
+    """
+    if is_backbone(path):
+        started, metadata = load_backbone(path)
+        state_dict, history, found = started.state_dict(), metadata["training"], metadata["model"]
+    else:
+        (transformer, _), metadata = load_transformer(path, "--start"), read_metadata(path)
+        state_dict = backbone.state_dict()
+        state_dict |= {f"transformer.{name}": tensor for name, tensor in transformer.state_dict().items()}
+        history = [
+            {"style": metadata["style"], "losses": metadata["losses"], "objective": metadata["config"]["objective"]}
+        ]
+        found = metadata["config"]["model"]
+    if found != model:
+        raise FastStyleError(f"--start {path} has another model than train.py's default")
+    backbone.load_state_dict(state_dict)
+    return history
+
+
 class Training:
     """The steps of a training, each image in a style of its own, and the running average of the weights."""
 
@@ -129,7 +152,7 @@ class Training:
     ):
         self.backbone, self.loss, self.grams, self.statistics = backbone, loss, grams, statistics
         # Many hidden units move a predicted parameter together: at the transformer's rate it would jump.
-        self.rates = {backbone.transformer: lr, backbone.predictor: 0.005 * lr}
+        self.rates = {backbone.transformer: lr, backbone.predictor: 0.01 * lr}
         self.optimizer = torch.optim.Adam([{"params": part.parameters()} for part in self.rates], fused=True)
         self.averaged = AveragedModel(backbone, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING))
         self.steps = 0
@@ -201,7 +224,9 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     earlier = parser.add_mutually_exclusive_group()
-    earlier.add_argument("--start", type=Path, help="an earlier backbone to go on from, without Adam's moments")
+    earlier.add_argument(
+        "--start", type=Path, help="a backbone to go on from, without Adam's moments, or a trained style"
+    )
     earlier.add_argument("--resume", type=Path, help="a .resume file; give the other options of its training, too")
     parser.add_argument("--output", type=Path, default=Path("outputs/backbone.safetensors"))
     args = parser.parse_args()
@@ -231,11 +256,7 @@ def main() -> None:
     backbone.statistics_mean.copy_(statistics.mean(0))
     backbone.statistics_std.copy_(statistics.std(0).clamp_min(1e-4))
     if args.start:
-        started, metadata = load_backbone(args.start)
-        if metadata["model"] != config["model"]:
-            raise FastStyleError(f"--start {args.start} has another model than train.py's default")
-        backbone.load_state_dict(started.state_dict())
-        history = metadata["training"]
+        history = begin_from(args.start, backbone, config["model"])
     backbone.to(memory_format=torch.channels_last)
     training = Training(backbone, loss, grams, statistics, args.batch_size, args.lr)
     earlier_hours = 0.0
@@ -263,6 +284,7 @@ def main() -> None:
         pictures = preview(training.averaged.module, photos, styles, statistics, args.image_size)
         write_image(args.output.with_suffix(".png"), pictures)
 
+    losses = "no losses yet"
     with Progress(*Progress.get_default_columns()) as progress:
         task = progress.add_task("training", total=seconds)
         while (elapsed := time.monotonic() - start) < seconds:

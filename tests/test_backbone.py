@@ -19,7 +19,7 @@ from fast_style.backbone import (
     load_backbone,
     style_statistics,
 )
-from fast_style.checkpoint import load_transformer
+from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.loss_network import load_loss_network
 from fast_style.transformer_net import TransformerNet
 
@@ -146,3 +146,19 @@ def test_training_one(pictures, monkeypatch):
     assert Image.open(second.with_suffix(".png")).width > 8 * 64
     start = initial_state(str(second), metadata["model"], torch.rand(1, 3, 64, 64))
     assert all(value.isfinite().all() for value in start.values())
+
+
+def test_a_trained_style_becomes_what_all_styles_begin_with(pictures, monkeypatch, trained):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import train_backbone
+
+    model = read_metadata(trained / "model.safetensors")["model"]
+    backbone = Backbone(model, statistics_count=6)
+    (record,) = train_backbone.begin_from(trained / "model.safetensors", backbone, model)
+    assert record["style"]["name"] == "starry_night" and record["losses"]["steps"] == 4
+    own = load_transformer(trained / "model.safetensors")[0].state_dict()
+    for style in (torch.randn(1, 6), torch.randn(1, 6)):
+        for name, tensor in backbone.transformer_for(style).items():
+            torch.testing.assert_close(tensor, own[name])
+    with pytest.raises(FastStyleError, match="another model"):
+        train_backbone.begin_from(trained / "model.safetensors", backbone, {"channels": [4, 8]})
