@@ -2,7 +2,7 @@
 
     python benchmarks/textures.py --output benchmarks/results/textures.json --picture docs/images/texture_comparison.jpg
 
-Rows are textures, the five bundled styles and scikit-image's gravel, or others with --textures, cut to a square.
+Rows are textures, five of the bundled styles and scikit-image's gravel, or others with --textures, cut to a square.
 Columns are the texture and, all of its size, what optimize.py and train.py make of it: task=quilting,
 task=portilla_simoncelli (if plenoptic is installed), task=texture of optimize.py after --steps steps, and task=texture
 of train.py after --network-steps steps. Under each picture: seconds, with loading, and the Gram error.

@@ -128,10 +128,9 @@ def begin_from(path: Path, backbone: Backbone, model: dict) -> list[dict]:
         (transformer, _), metadata = load_transformer(path, "--start"), read_metadata(path)
         state_dict = backbone.state_dict()
         state_dict |= {f"transformer.{name}": tensor for name, tensor in transformer.state_dict().items()}
-        history = [
-            {"style": metadata["style"], "losses": metadata["losses"], "objective": metadata["config"]["objective"]}
-        ]
-        found = metadata["config"]["model"]
+        keys = ("objective", "optimizer", "image_size", "batch_size")
+        config = {key: metadata["config"][key] for key in keys}
+        history, found = [{"style": metadata["style"], "losses": metadata["losses"], **config}], metadata["model"]
     if found != model:
         raise FastStyleError(f"--start {path} has another model than train.py's default")
     backbone.load_state_dict(state_dict)
