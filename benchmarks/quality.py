@@ -96,7 +96,7 @@ def judge_model(judge: Judge, ckpt: str, photos: Sequence[Path]) -> dict:
         originals.append(judge(painting, photo, photo))
     return {
         "model": ckpt,
-        "style": metadata["style"],
+        "painting": metadata["style"],
         **summary(pictures),
         "photos as output": summary(originals),
         "losses": metadata["losses"],
