@@ -48,7 +48,14 @@ CURVES = {
         DIVERSE: ["generator.norm=instance", "diversity_weight=0.1"],
     },
 }
-RECIPE = ["init_from=null", "image_size=128", "preview_every=25", "trainer.log_every_n_steps=1"]
+RECIPE = [
+    "model=slim",
+    "objective=texture",
+    "init_from=null",
+    "image_size=128",
+    "preview_every=25",
+    "trainer.log_every_n_steps=1",
+]
 RECIPES = {
     "style_transfer": [*RECIPE, "batch_size=4", "max_steps=500", "optimizer.lr=4e-3"],
     "texture": [*RECIPE, "batch_size=4", "max_steps=300"],

@@ -50,7 +50,8 @@ TITLE_HEIGHT, LABEL_HEIGHT, GAP = 28, 22, 6
 def config(name: str, texture: Path, args: argparse.Namespace, *overrides: str) -> DictConfig:
     style = [f"style.image='{texture}'", f"style.style_size={args.size}"]
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        return compose(name, ["task=texture", *style, *overrides])
+        objective = ["objective=texture"] if name == "train" else []
+        return compose(name, ["task=texture", *objective, *style, *overrides])
 
 
 def optimized(*overrides: str) -> Callable:
