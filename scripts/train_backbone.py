@@ -5,7 +5,7 @@
 Every image of a batch gets a style of its own. The styles are random crops, at random sizes and with random colours, of
 all pictures in the given folders; scripts/random_styles.py paints as many as are wanted. What is written are running
 averages of the weights, so that the rate need not fall towards an end: a training goes on for as long as there is time,
-with --resume exactly (Adam's moments are in the .resume file beside the output), with --start from what was written.
+with --resume from the .resume file beside the output, which has Adam's moments, with --start from what was written.
 """
 
 import argparse

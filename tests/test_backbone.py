@@ -140,7 +140,14 @@ def test_training_one(pictures, monkeypatch):
         command = ["train_backbone.py", *options, "--batch-size", 1, "--image-size", 64, *arguments]
         monkeypatch.setattr(sys, "argv", [str(argument) for argument in command])
         train_backbone.main()
+    resumed = ["--resume", second.with_suffix(".resume"), "--output", pictures / "third.safetensors"]
+    command = ["train_backbone.py", *options, "--batch-size", 1, "--image-size", 64, *resumed]
+    monkeypatch.setattr(sys, "argv", [str(argument) for argument in command])
+    train_backbone.main()
     backbone, metadata = load_backbone(second)
+    _, longer = load_backbone(pictures / "third.safetensors")
+    assert longer["training"][0] == metadata["training"][0]
+    assert longer["training"][1]["steps"] > metadata["training"][1]["steps"], "steps go on counting"
     assert len(metadata["training"]) == 2 and metadata["training"][1]["steps"] >= 1
     assert not torch.equal(backbone.predictor[2].bias, torch.zeros_like(backbone.predictor[2].bias)), "it has learnt"
     assert Image.open(second.with_suffix(".png")).width > 8 * 64
