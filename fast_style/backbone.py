@@ -1,8 +1,7 @@
 """Backbone: one transformer that has seen many styles, where the training of a new one starts.
 
 Dumoulin, Shlens, Kudlur, "A Learned Representation for Artistic Style" (ICLR 2017): one network paints every style, and
-only the scales and shifts of its instance norms say which. Ghiasi et al., "Exploring the structure of a real-time,
-arbitrary neural artistic stylization network" (BMVC 2017): they can be predicted from the style picture.
+only the scales and shifts of its instance norms say which.
 """
 
 import copy
@@ -22,17 +21,14 @@ from fast_style.loss_network import LossNetwork, load_loss_network
 from fast_style.losses import rescale
 from fast_style.transformer_net import TransformerNet
 
-FORMAT = "fast_style backbone 1"
+FORMAT = "fast_style backbone 2"
 SHIPPED = Path(str(files("fast_style") / "assets" / "backbone.safetensors"))
 STATISTICS_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STATISTICS_SCALES = (1, 0.5)
 
 
 def style_statistics(loss_network: LossNetwork, style_images: Tensor) -> Tensor:
-    """Means and standard deviations of every feature map, at two sizes: (B, 3, H, W) in [0, 1] -> (B, S), float32.
-
-    Departs from Ghiasi et al. 2017, who train an Inception network to read the style.
-    """
+    """Means and standard deviations of every feature map, at two sizes: (B, 3, H, W) in [0, 1] -> (B, S), float32."""
     statistics = []
     for scale in STATISTICS_SCALES:
         for _, maps in sorted(loss_network(rescale(style_images, scale), STATISTICS_LAYERS).items()):
@@ -42,17 +38,16 @@ def style_statistics(loss_network: LossNetwork, style_images: Tensor) -> Tensor:
 
 
 class Backbone(nn.Module):
-    """A TransformerNet and a predictor of the parameters that make a style, from the style's statistics (B, S).
+    """A TransformerNet and, for each of its styles, what makes the style.
 
-    These are the scales and shifts of the instance norms and, departing from Dumoulin et al. 2017, the last
-    convolution: it holds the palette, and shared by all styles it fell into shades of one colour.
+    These are offsets to the scales and shifts of the instance norms and, departing from Dumoulin et al. 2017, to the
+    last convolution: it holds the palette, and shared by all styles it fell into shades of one colour.
 
-    model              arguments of the TransformerNet; its norm is instance
-    statistics_count   S
-    hidden             width of the predictor's one hidden layer
+    model       arguments of the TransformerNet; its norm is instance
+    statistics  of the styles' pictures, (N, S): a picture that is none of them begins as the one it is most like
     """
 
-    def __init__(self, model: dict, statistics_count: int, hidden: int = 128):
+    def __init__(self, model: dict, statistics: Tensor):
         super().__init__()
         self.transformer = TransformerNet(**model)
         modules = dict(self.transformer.named_modules())
@@ -61,52 +56,49 @@ class Backbone(nn.Module):
         own = dict(self.transformer.named_parameters())
         names = [f"{name}.{kind}" for name in [*norms, last] for kind in ("weight", "bias")]
         self.shapes = {name: own[name].shape for name in names}
-        outputs = sum(shape.numel() for shape in self.shapes.values())
-        self.predictor = nn.Sequential(nn.Linear(statistics_count, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-        # Predictions are offsets to the transformer's own parameters; they start at none.
-        nn.init.zeros_(self.predictor[2].weight)
-        nn.init.zeros_(self.predictor[2].bias)
-        self.register_buffer("statistics_mean", torch.zeros(statistics_count))
-        self.register_buffer("statistics_std", torch.ones(statistics_count))
+        self.offsets = nn.Parameter(torch.zeros(len(statistics), sum(shape.numel() for shape in self.shapes.values())))
+        self.register_buffer("statistics", statistics.clone())
 
-    def style_parameters(self, statistics: Tensor) -> list[dict[str, Tensor]]:
-        """What makes each of the styles (B, S): parameters of the transformer by name."""
-        # Far outside of what was trained on, a linear guess would be wild.
-        standardised = ((statistics - self.statistics_mean) / self.statistics_std).clamp(-4, 4)
-        sizes = [shape.numel() for shape in self.shapes.values()]
+    def style_parameters(self, style: int) -> dict[str, Tensor]:
+        """What makes one of the styles: parameters of the transformer by name."""
         own = dict(self.transformer.named_parameters())
-        return [
-            {
-                name: own[name] + offset.view(shape)
-                for (name, shape), offset in zip(self.shapes.items(), offsets.split(sizes), strict=True)
-            }
-            for offsets in self.predictor(standardised)
-        ]
+        sizes = [shape.numel() for shape in self.shapes.values()]
+        offsets = self.offsets[style].split(sizes)
+        return {
+            name: own[name] + offset.view(shape)
+            for (name, shape), offset in zip(self.shapes.items(), offsets, strict=True)
+        }
 
-    def forward(self, content_images: Tensor, statistics: Tensor) -> Tensor:
-        """Stylise every image (B, 3, H, W) in [0, 1] in a style of its own, (B, S)."""
-        styles = self.style_parameters(statistics)
-        pairs = zip(styles, content_images[:, None], strict=True)
-        return torch.cat([functional_call(self.transformer, style, image) for style, image in pairs])
+    def forward(self, content_images: Tensor, styles: Tensor) -> Tensor:
+        """Stylise every image (B, 3, H, W) in [0, 1] in a style of its own, (B,) integers."""
+        pairs = zip(styles.tolist(), content_images[:, None], strict=True)
+        return torch.cat(
+            [functional_call(self.transformer, self.style_parameters(style), image) for style, image in pairs]
+        )
 
     def replica(self) -> "Backbone":
         """The same parameters in modules of its own, for another thread: a style is put into the modules."""
         return copy.deepcopy(self, {id(tensor): tensor for tensor in [*self.parameters(), *self.buffers()]})
 
+    def most_like(self, statistics: Tensor) -> int:
+        """The style whose picture has the most similar statistics to those of a picture, (1, S)."""
+        deviations = self.statistics.std(0, correction=0).clamp_min(1e-4)
+        return int(((self.statistics - statistics) / deviations).square().sum(1).argmin())
+
     @torch.no_grad()
-    def transformer_for(self, statistics: Tensor) -> dict[str, Tensor]:
-        """State of an ordinary TransformerNet for the one style of `statistics` (1, S)."""
-        return self.transformer.state_dict() | self.style_parameters(statistics)[0]
+    def transformer_for(self, style: int) -> dict[str, Tensor]:
+        """State of an ordinary TransformerNet for one of the styles."""
+        return self.transformer.state_dict() | self.style_parameters(style)
 
 
 def load_backbone(path: str | Path) -> tuple[Backbone, dict]:
-    """The backbone of a file of scripts/train_backbone.py, in float32, and the file's metadata, which holds its `model`
-    and its `training`. Raises FastStyleError."""
+    """The backbone of a file of scripts/train_backbone.py, in float32, and the file's metadata, which holds its
+    `model`, the names of its `styles` and its `training`. Raises FastStyleError."""
     try:
         with safe_open(path, "pt") as file:
-            metadata = {key: json.loads(file.metadata()[key]) for key in ("model", "training")}
+            metadata = {key: json.loads(file.metadata()[key]) for key in ("model", "styles", "training")}
         state_dict = {name: tensor.float() for name, tensor in load_file(path).items()}
-        backbone = Backbone(metadata["model"], len(state_dict["statistics_mean"]), len(state_dict["predictor.0.bias"]))
+        backbone = Backbone(metadata["model"], state_dict["statistics"])
         backbone.load_state_dict(state_dict)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FastStyleError(f"cannot read the backbone {path}: {error}") from error
@@ -135,7 +127,7 @@ def initial_state(init_from: str | None, model: dict, style_image: Tensor) -> di
             raise another
         with torch.no_grad():
             statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_image)
-        state_dict = backbone.transformer_for(statistics)
+        state_dict = backbone.transformer_for(backbone.most_like(statistics))
     else:
         state_dict = load_transformer(path, "init_from")[0].state_dict()
     try:

@@ -44,11 +44,41 @@ class ConvLayer(nn.Sequential):
         return padded_conv(x, conv.weight, conv.bias, conv.padding[0], "reflect", conv.stride[0])
 
 
+class Noise(nn.Module):
+    """Adds one random value a pixel to all channels, to each with a strength that is learnt (Karras et al. 2019).
+
+    Without it a flat part of a photo can only become a pattern that repeats with every coarse pixel: a weave. The noise
+    is always the same, a square tile for every place in a network, of periods that together hardly ever repeat. In
+    training it begins where the features themselves decide, so that no part of the tile is learnt by heart.
+    """
+
+    PERIODS = (61, 67, 71, 73, 79)  # coprime
+
+    def __init__(self, channels: int, place: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels))
+        period = self.PERIODS[place % len(self.PERIODS)]
+        tile = torch.randn(period, period, generator=torch.Generator().manual_seed(place))
+        self.register_buffer("tile", tile, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        period = len(self.tile)
+        start = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        if self.training:
+            start = (x.detach()[..., 0, 0].float().sum(1).abs() * 65521).nan_to_num(0, 0, 0).long()
+        rows = (start[:, None] + torch.arange(x.shape[-2], device=x.device)) % period
+        columns = (start[:, None] // period + torch.arange(x.shape[-1], device=x.device)) % period
+        noise = self.tile[rows[:, :, None], columns[:, None, :]].to(x.dtype)
+        return x + self.weight[:, None, None].to(x.dtype) * noise[:, None]
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around an identity, without a ReLU after the addition (Gross & Wilber 2016)."""
 
-    def __init__(self, channels: int, norm: str, padding: str):
+    def __init__(self, channels: int, norm: str, padding: str, noise: nn.Module):
         super().__init__()
+        self.noise = noise
         self.body = nn.Sequential(
             ConvLayer(channels, channels, 3, 1, padding),
             NORMS[norm](channels),
@@ -60,6 +90,7 @@ class ResidualBlock(nn.Module):
         self.crop = 2 if padding == "none" else 0
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self.noise(x)
         identity = x[..., self.crop : x.shape[-2] - self.crop, self.crop : x.shape[-1] - self.crop]
         return identity + self.body(x)
 
@@ -147,6 +178,7 @@ class TransformerNet(nn.Module):
     padding          reflect: every convolution pads by reflection
                      input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad
     output           linear | tanh (scaled to [0, 1])
+    noise            whether every residual block begins with noise; not in Johnson et al. 2016
     """
 
     def __init__(
@@ -158,6 +190,7 @@ class TransformerNet(nn.Module):
         upsampling: str = "nearest",
         padding: str = "reflect",
         output: str = "linear",
+        noise: bool = False,
     ):
         super().__init__()
         self.scale = 2 ** (len(channels) - 1)
@@ -176,7 +209,9 @@ class TransformerNet(nn.Module):
         for index, (c_in, c_out) in enumerate(zip([3, *channels], channels, strict=False)):
             conv = ConvLayer(c_in, c_out, 3, 2, outer) if index else ConvLayer(c_in, c_out, first, 1, outer)
             layers += [conv, NORMS[norm](c_out), nn.ReLU(inplace=True)]
-        layers += [ResidualBlock(channels[-1], norm, inner) for _ in range(residual_blocks)]
+        for place in range(residual_blocks):
+            extra = Noise(channels[-1], place) if noise else nn.Identity()
+            layers += [ResidualBlock(channels[-1], norm, inner, extra)]
         for c_in, c_out in zip(channels[:0:-1], channels[-2::-1], strict=True):
             layers += [UpsampleConv(c_in, c_out, upsampling), NORMS[norm](c_out), nn.ReLU(inplace=True)]
         layers += [ToRGB(channels[0], last, outer)]

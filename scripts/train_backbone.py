@@ -2,21 +2,19 @@
 
     python scripts/train_backbone.py --photos /data/photos --styles paintings fast_style/assets/styles random_styles
 
-Every image of a batch gets a style of its own. The styles are random crops, at random sizes and with random colours, of
-all pictures in the given folders; scripts/random_styles.py paints as many as are wanted. What is written are running
-averages of the weights, so that the rate need not fall towards an end: a training goes on for as long as there is time,
-with --resume from the .resume file beside the output, which has Adam's moments, with --start from what was written.
+Every image of a batch gets a style of its own: one of all pictures in the given folders; scripts/random_styles.py
+paints as many as are wanted. What is written are running averages of the weights, so that the rate need not fall at
+the end: a training goes on for as long as there is time, with --resume from the .resume file beside the output, which
+has Adam's moments, with --start from what was written.
 """
 
 import argparse
 import json
-import math
 import platform
 import shlex
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -36,39 +34,14 @@ from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.content import CROP_MARGIN, ImageFolder, RandomCrops
 from fast_style.data_parallel import DataParallel
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
-from fast_style.images import find_images, read_rgb, write_image
+from fast_style.images import find_images, write_image
 from fast_style.loss_network import load_loss_network
 from fast_style.losses import PerceptualLoss
 from fast_style.procedural import procedural_image
+from fast_style.styles import read_style_image
 
 AVERAGING = 0.999  # decay of the running average of the weights, a step
 SAVE_EVERY = 300  # seconds
-
-
-def style_variant(picture: np.ndarray, side: int, generator: np.random.Generator) -> Tensor:
-    """A square crop (3, side, side) in [0, 1] of a picture, mirrored, with permuted, turned or faded colours."""
-    top, left = (generator.integers(length - side + 1) for length in picture.shape[:2])
-    crop = picture[top : top + side, left : left + side, generator.permutation(3)] / 255
-    crop = crop[:, :: generator.choice([-1, 1])]
-    if generator.random() < 0.5:
-        crop = 1 - crop
-    grey = crop.mean(2, keepdims=True)
-    crop = grey + generator.uniform(0.4, 1.2) * (crop - grey)
-    return torch.from_numpy(crop.clip(0, 1).transpose(2, 0, 1).astype(np.float32))
-
-
-def draw_styles(paths: Sequence[Path], count: int, side: int, generator: np.random.Generator) -> list[Tensor]:
-    """`count` variants of the pictures, each at a size of its own; a picture's first variant has its own colours."""
-    styles = []
-    for index in track(range(count), "drawing styles"):
-        picture = read_rgb(paths[index % len(paths)], round(side * math.exp(generator.uniform(0, math.log(1.8)))))
-        if index < len(paths):
-            top, left = ((length - side) // 2 for length in picture.shape[:2])
-            crop = picture[top : top + side, left : left + side]
-            styles.append(torch.from_numpy(crop.transpose(2, 0, 1) / np.float32(255)))
-        else:
-            styles.append(style_variant(picture, side, generator))
-    return styles
 
 
 @torch.no_grad()
@@ -78,8 +51,8 @@ def measure_styles(
     """Gram matrices (N, C, C) by name and statistics (N, S) of the styles."""
     grams, statistics = [], []
     for style in track(styles, "measuring styles"):
-        grams.append(loss.style_grams(style[None].to(device)))
-        statistics.append(style_statistics(loss.loss_network, style[None].to(device)))
+        grams.append(loss.style_grams(style.to(device)))
+        statistics.append(style_statistics(loss.loss_network, style.to(device)))
     return {name: torch.cat([gram[name] for gram in grams]) for name in grams[0]}, torch.cat(statistics)
 
 
@@ -94,39 +67,43 @@ def draw_procedural(count: int, side: int, seed: int) -> list[np.ndarray]:
     return [procedural_image(side, generator) for generator in track(generators, "drawing procedural images")]
 
 
-def save(path: Path, backbone: Backbone, model: dict, history: list[dict]) -> None:
+def save(path: Path, backbone: Backbone, model: dict, styles: list[str], history: list[dict]) -> None:
     """Write the backbone in half precision."""
-    metadata = {"format": FORMAT, "model": json.dumps(model), "training": json.dumps(history)}
+    described = {"model": model, "styles": styles, "training": history}
+    metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in described.items()}
     tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in backbone.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata)
 
 
 @torch.no_grad()
-def preview(
-    backbone: Backbone, photos: list[np.ndarray], styles: list[Tensor], statistics: Tensor, side: int
-) -> Tensor:
-    """The first eight styles, each with three photos as the backbone paints them before any training for the style."""
+def preview(backbone: Backbone, photos: list[np.ndarray], styles: list[Tensor], side: int) -> Tensor:
+    """The first eleven styles, each with three photos as the backbone paints them."""
     crops = [torch.from_numpy(photo[:side, :side].copy()).permute(2, 0, 1) / 255 for photo in photos[:3]]
-    styles, statistics = styles[:8], statistics[:8]
-    columns = [torch.stack([v2.functional.resize(style, [side, side]) for style in styles])]
+    shown = torch.arange(min(len(styles), 11))
+    columns = [torch.stack([v2.functional.resize(styles[style][0], [side, side]) for style in shown])]
     for crop in crops:
-        content_images = crop.expand(len(styles), -1, -1, -1).to(statistics.device)
-        columns.append(backbone(content_images, statistics).float().clamp(0, 1).cpu())
+        content_images = crop.expand(len(shown), -1, -1, -1).to(backbone.statistics.device)
+        columns.append(backbone.eval()(content_images, shown).float().clamp(0, 1).cpu())
     return make_grid(torch.stack(columns, 1).flatten(0, 1), nrow=8)
 
 
-def begin_from(path: Path, backbone: Backbone, model: dict) -> list[dict]:
+def begin_from(path: Path, backbone: Backbone, model: dict, styles: list[str]) -> list[dict]:
     """Load an earlier backbone, or a trained style, which is then what all styles begin with; returns its history.
 
-    Raises FastStyleError for a file that is neither or has another model.
+    Styles that the earlier backbone did not have begin as its average one. Raises FastStyleError for a file that is
+    neither or has another model.
     """
+    state_dict = backbone.state_dict()
     if is_backbone(path):
         started, metadata = load_backbone(path)
-        state_dict, history, found = started.state_dict(), metadata["training"], metadata["model"]
+        history, found, offsets = metadata["training"], metadata["model"], started.offsets.detach()
+        known = dict(zip(metadata["styles"], offsets, strict=True))
+        state_dict |= {f"transformer.{name}": tensor for name, tensor in started.transformer.state_dict().items()}
+        if found == model:
+            state_dict["offsets"] = torch.stack([known.get(style, offsets.mean(0)) for style in styles])
     else:
         (transformer, _), metadata = load_transformer(path, "--start"), read_metadata(path)
-        state_dict = backbone.state_dict()
         state_dict |= {f"transformer.{name}": tensor for name, tensor in transformer.state_dict().items()}
         keys = ("objective", "optimizer", "image_size", "batch_size")
         config = {key: metadata["config"][key] for key in keys}
@@ -145,18 +122,15 @@ class Training:
         backbone: Backbone,
         loss: PerceptualLoss,
         grams: dict[str, Tensor],
-        statistics: Tensor,
         batch_size: int,
         lr: float,
     ):
-        self.backbone, self.loss, self.grams, self.statistics = backbone, loss, grams, statistics
-        # Many hidden units move a predicted parameter together: at the transformer's rate it would jump.
-        self.rates = {backbone.transformer: lr, backbone.predictor: 0.01 * lr}
-        self.optimizer = torch.optim.Adam([{"params": part.parameters()} for part in self.rates], fused=True)
+        self.backbone, self.loss, self.grams, self.lr = backbone, loss, grams, lr
+        self.optimizer = torch.optim.Adam(backbone.parameters(), fused=True)
         self.averaged = AveragedModel(backbone, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING))
         self.steps = 0
         self.recent: dict[str, float] = {}  # running averages of the batches' mean terms
-        self.device = statistics.device
+        self.device = backbone.statistics.device
         self.bfloat16 = pick_precision("auto", self.device) == "bf16-mixed"
         self.local = threading.local()
         cores = torch.get_num_threads()
@@ -167,7 +141,7 @@ class Training:
         """The loss of images (B, 3, H, W) in [0, 1] in styles (B,), and what its terms are, without a graph."""
         if not hasattr(self.local, "backbone"):
             self.local.backbone = self.backbone.replica()
-        stylized = self.local.backbone(content_images, self.statistics[chosen])
+        stylized = self.local.backbone(content_images, chosen)
         grams = {name: gram[chosen] for name, gram in self.grams.items()}
         content_features = self.loss.content_features(content_images)
         terms = self.loss.per_image(stylized, content_images, content_features, grams)
@@ -178,14 +152,13 @@ class Training:
 
     def step(self, content_images: Tensor) -> None:
         """One step on images (B, 3, H, W) in [0, 1], each in a random style."""
-        chosen = torch.randint(len(self.statistics), (len(content_images),))
+        chosen = torch.randint(len(self.backbone.statistics), (len(content_images),))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             terms = self.parallel_terms(content_images, chosen)
         self.optimizer.zero_grad()
         terms["loss"].backward()
-        warm_up = min(1.0, (self.steps + 1) / 200)
-        for group, rate in zip(self.optimizer.param_groups, self.rates.values(), strict=True):
-            group["lr"] = rate * warm_up
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * min(1.0, (self.steps + 1) / 200)
         self.optimizer.step()
         self.averaged.update_parameters(self.backbone)
         self.steps += 1
@@ -216,11 +189,10 @@ def main() -> None:
     parser.add_argument("--photos", required=True, help="folder of photos; the last 100 by name are left out")
     parser.add_argument("--procedural", type=int, default=0, help="how many procedural images beside them")
     parser.add_argument("--styles", required=True, nargs="+", help="folders of pictures, or single pictures")
-    parser.add_argument("--style-count", type=int, default=1500, help="variants to draw from them")
     parser.add_argument("--minutes", type=float, default=60, help="training time of this call")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--image-size", type=int, default=256, help="side of the training crops")
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument(
@@ -237,12 +209,14 @@ def main() -> None:
     with hydra.initialize_config_dir(str(Path(__file__).resolve().parents[1] / "configs"), version_base="1.3"):
         config = OmegaConf.to_container(hydra.compose("train"))
     paths = [path for item in args.styles for path in (find_images(item) if Path(item).is_dir() else [Path(item)])]
-    styles = draw_styles(paths, args.style_count, 256, np.random.default_rng(args.seed))
+    names = [path.stem for path in paths]
+    size = config["style"]["style_size"]
+    styles = [read_style_image(path, size) for path in track(paths, "reading styles")]
     objective = config["objective"]
     loss_network = load_loss_network(
         "distilled", {*objective["style_layers"], *objective["content_layers"], *STATISTICS_LAYERS}
     )
-    loss = PerceptualLoss(loss_network, styles[0][None], **objective).to(device)
+    loss = PerceptualLoss(loss_network, styles[0], **objective).to(device)
     grams, statistics = measure_styles(loss, styles, device)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     side = round(CROP_MARGIN * args.image_size)
@@ -251,13 +225,11 @@ def main() -> None:
         raise FastStyleError(f"--photos {args.photos}: training needs more than the 100 photos that are held out")
     crops = RandomCrops(photos + draw_procedural(args.procedural, side, args.seed), args.image_size, args.seed)
 
-    backbone, history = Backbone(config["model"], statistics.shape[1]).to(device), []
-    backbone.statistics_mean.copy_(statistics.mean(0))
-    backbone.statistics_std.copy_(statistics.std(0).clamp_min(1e-4))
+    backbone, history = Backbone(config["model"], statistics).to(device), []
     if args.start:
-        history = begin_from(args.start, backbone, config["model"])
+        history = begin_from(args.start, backbone, config["model"], names)
     backbone.to(memory_format=torch.channels_last)
-    training = Training(backbone, loss, grams, statistics, args.batch_size, args.lr)
+    training = Training(backbone, loss, grams, args.batch_size, args.lr)
     earlier_hours = 0.0
     if args.resume:
         state = torch.load(args.resume, weights_only=True)
@@ -270,17 +242,16 @@ def main() -> None:
         hours = round(earlier_hours + (time.monotonic() - start) / 3600, 2)
         record = {
             "command": shlex.join(["python", *sys.argv]),
-            "styles": len(paths),
             "steps": training.steps,
             "crops": training.steps * args.batch_size,
             "hours": hours,
             "machine": f"{device}, {torch.get_num_threads()} threads, {platform.machine()}",
             "losses": {name: round(value, 4) for name, value in training.recent.items()},
         }
-        save(args.output, training.averaged.module, config["model"], [*history, record])
+        save(args.output, training.averaged.module, config["model"], names, [*history, record])
         resume = {"training": training.state_dict(), "history": history, "hours": hours}
         torch.save(resume, args.output.with_suffix(".resume"))
-        pictures = preview(training.averaged.module, photos, styles, statistics, args.image_size)
+        pictures = preview(training.averaged.module, photos, styles, args.image_size)
         write_image(args.output.with_suffix(".png"), pictures)
 
     losses = "no losses yet"

@@ -1,5 +1,6 @@
 """The backbone: conditional instance norm, its prediction from a style's statistics, and starting from it."""
 
+import json
 import sys
 
 import numpy as np
@@ -29,20 +30,22 @@ MODEL = {"channels": [4, 8], "residual_blocks": 1}
 @pytest.fixture
 def backbone():
     torch.manual_seed(0)
-    backbone = Backbone(MODEL, statistics_count=6, hidden=5)
-    torch.nn.init.normal_(backbone.predictor[2].weight, std=0.1)
+    backbone = Backbone(MODEL, statistics=torch.randn(3, 6))
+    torch.nn.init.normal_(backbone.offsets, std=0.1)
     return backbone
 
 
 @pytest.fixture
 def backbone_file(tmp_path):
-    """A small one with the statistics of the loss network that ships."""
+    """A small one whose two styles are a plain and a dark picture."""
     torch.manual_seed(0)
-    count = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), torch.rand(1, 3, 32, 32)).shape[1]
-    backbone = Backbone(MODEL, count)
-    torch.nn.init.normal_(backbone.predictor[2].weight, std=0.1)
+    loss_network = load_loss_network("distilled", STATISTICS_LAYERS)
+    pictures = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64) ** 4
+    backbone = Backbone(MODEL, torch.cat([style_statistics(loss_network, picture) for picture in pictures]))
+    torch.nn.init.normal_(backbone.offsets, std=0.1)
     path = tmp_path / "backbone.safetensors"
-    metadata = {"format": FORMAT, "model": '{"channels": [4, 8], "residual_blocks": 1}', "training": "[]"}
+    described = {"model": MODEL, "styles": ["plain", "dark"], "training": []}
+    metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in described.items()}
     save_file({name: tensor.half() for name, tensor in backbone.state_dict().items()}, path, metadata)
     return path
 
@@ -59,36 +62,48 @@ def test_statistics_against_numpy():
 
 def test_every_image_has_its_own_style(backbone):
     """Against ordinary networks, one for each style."""
-    content_images, statistics = torch.rand(3, 3, 16, 20), torch.randn(3, 6)
-    stylized = backbone(content_images, statistics)
-    for i in range(3):
+    content_images = torch.rand(3, 3, 16, 20)
+    stylized = backbone(content_images, torch.tensor([2, 0, 2]))
+    for i, style in enumerate([2, 0, 2]):
         single = TransformerNet(**MODEL)
-        single.load_state_dict(backbone.transformer_for(statistics[i, None]))
+        single.load_state_dict(backbone.transformer_for(style))
         torch.testing.assert_close(stylized[i, None], single(content_images[i, None]))
-    assert not torch.allclose(backbone(content_images, statistics.flip(0)), stylized, atol=1e-3)
+    assert not torch.allclose(backbone(content_images, torch.tensor([0, 1, 1])), stylized, atol=1e-3)
 
 
-def test_an_untrained_predictor_changes_nothing():
-    backbone = Backbone(MODEL, statistics_count=6)
+def test_untrained_styles_are_alike():
+    backbone = Backbone(MODEL, torch.randn(2, 6))
     own = backbone.transformer.state_dict()
-    for style in backbone.style_parameters(torch.randn(2, 6)):
-        assert all(torch.equal(value, own[name]) for name, value in style.items())
+    for style in range(2):
+        assert all(torch.equal(value, own[name]) for name, value in backbone.style_parameters(style).items())
 
 
-def test_everything_learns(backbone):
-    backbone(torch.rand(2, 3, 16, 16), torch.randn(2, 6)).square().sum().backward()
+def test_everything_learns_but_styles_that_were_not_drawn(backbone):
+    backbone(torch.rand(2, 3, 16, 16), torch.tensor([1, 1])).square().sum().backward()
     assert all(parameter.grad is not None for parameter in backbone.parameters())
-    assert backbone.predictor[0].weight.grad.abs().sum() > 0
+    assert backbone.offsets.grad.abs().sum(1).ne(0).tolist() == [False, True, False]
+
+
+def test_most_like_is_not_ruled_by_statistics_of_large_numbers(backbone):
+    statistics = backbone.statistics.clone()
+    for style in range(3):
+        assert backbone.most_like(statistics[style, None] + 0.01) == style
+    backbone.statistics[:, 0] = torch.tensor([0.0, 1000, 3000])
+    scaled = statistics[1, None].clone()
+    scaled[0, 0] = 1600  # a deviation is 1247
+    assert backbone.most_like(scaled) == 1
 
 
 def test_starting_from_a_backbone(backbone_file):
     assert is_backbone(backbone_file)
-    start = initial_state(str(backbone_file), MODEL, torch.rand(1, 3, 64, 64))
-    other = initial_state(str(backbone_file), MODEL, torch.rand(1, 3, 64, 64) ** 4)
-    differ = {name for name in start if not torch.equal(start[name], other[name])}
+    backbone, _ = load_backbone(backbone_file)
+    for style, power in enumerate((1.1, 3.6)):
+        start = initial_state(str(backbone_file), MODEL, torch.rand(1, 3, 64, 64) ** power)
+        for name, tensor in backbone.transformer_for(style).items():
+            assert torch.equal(start[name], tensor)
+    different = {name for name, tensor in backbone.transformer_for(0).items() if not torch.equal(start[name], tensor)}
     norms = {name for name in start if name.endswith("weight") and start[name].ndim == 1}
-    last = list(start)[-2:]
-    assert differ == {*norms, *(name.replace("weight", "bias") for name in norms), *last}
+    assert different == {*norms, *(name.replace("weight", "bias") for name in norms), *list(start)[-2:]}
     TransformerNet(**MODEL).load_state_dict(start)
 
 
@@ -134,7 +149,7 @@ def test_training_one(pictures, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
     import train_backbone
 
-    options = ["--photos", pictures / "photos", "--styles", pictures / "styles", "--style-count", 3, "--minutes", 0.03]
+    options = ["--photos", pictures / "photos", "--styles", pictures / "styles", "--minutes", 0.03]
     first, second = pictures / "first.safetensors", pictures / "second.safetensors"
     for arguments in (["--output", first], ["--start", first, "--output", second]):
         command = ["train_backbone.py", *options, "--batch-size", 1, "--image-size", 64, *arguments]
@@ -149,7 +164,7 @@ def test_training_one(pictures, monkeypatch):
     assert longer["training"][0] == metadata["training"][0]
     assert longer["training"][1]["steps"] > metadata["training"][1]["steps"], "steps go on counting"
     assert len(metadata["training"]) == 2 and metadata["training"][1]["steps"] >= 1
-    assert not torch.equal(backbone.predictor[2].bias, torch.zeros_like(backbone.predictor[2].bias)), "it has learnt"
+    assert metadata["styles"] == ["000", "001"] and backbone.offsets.abs().max() > 0, "it has learnt"
     assert Image.open(second.with_suffix(".png")).width > 8 * 64
     start = initial_state(str(second), metadata["model"], torch.rand(1, 3, 64, 64))
     assert all(value.isfinite().all() for value in start.values())
@@ -159,13 +174,25 @@ def test_a_trained_style_becomes_what_all_styles_begin_with(pictures, monkeypatc
     monkeypatch.syspath_prepend(ROOT / "scripts")
     import train_backbone
 
-    model = read_metadata(trained / "model.safetensors")["model"]
-    backbone = Backbone(model, statistics_count=6)
-    (record,) = train_backbone.begin_from(trained / "model.safetensors", backbone, model)
+    release = trained / "model.safetensors"
+    model = read_metadata(release)["model"]
+    backbone = Backbone(model, torch.randn(2, 6))
+    (record,) = train_backbone.begin_from(release, backbone, model, ["a", "b"])
     assert record["style"]["name"] == "starry_night" and record["losses"]["steps"] == 4
-    own = load_transformer(trained / "model.safetensors")[0].state_dict()
-    for style in (torch.randn(1, 6), torch.randn(1, 6)):
+    own = load_transformer(release)[0].state_dict()
+    for style in range(2):
         for name, tensor in backbone.transformer_for(style).items():
             torch.testing.assert_close(tensor, own[name])
     with pytest.raises(FastStyleError, match="another model"):
-        train_backbone.begin_from(trained / "model.safetensors", backbone, {"channels": [4, 8]})
+        train_backbone.begin_from(release, backbone, {"channels": [4, 8]}, ["a", "b"])
+
+
+def test_styles_are_known_again_by_name(backbone_file, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import train_backbone
+
+    earlier, _ = load_backbone(backbone_file)
+    backbone = Backbone(MODEL, torch.randn(3, earlier.statistics.shape[1]))
+    train_backbone.begin_from(backbone_file, backbone, MODEL, ["new", "dark", "plain"])
+    expected = torch.stack([earlier.offsets.mean(0), earlier.offsets[1], earlier.offsets[0]])
+    torch.testing.assert_close(backbone.offsets.detach(), expected.detach())
