@@ -9,14 +9,14 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from fast_style import FastStyleError, check_choice
 from fast_style.checkpoint import load_network
+from fast_style.data.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, find_images
+from fast_style.errors import FastStyleError, check_choice
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
-from fast_style.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, find_images
-from fast_style.sampling import Variant, parse_size, sample_files
-from fast_style.stylize import stylize_files
-from fast_style.texture_generator import TextureGenerator
-from fast_style.transformer_net import TransformerNet
+from fast_style.inference.sampling import Variant, parse_size, sample_files
+from fast_style.inference.stylize import stylize_files
+from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.transformer_net import TransformerNet
 
 
 def find_inputs(pattern: str) -> tuple[list[Path], Path]:

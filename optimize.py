@@ -12,16 +12,24 @@ import torch.nn.functional as F
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from fast_style import FastStyleError, check_choice, quilting
+from fast_style.ancestors import quilting
+from fast_style.ancestors.inversion import InversionLoss
+from fast_style.ancestors.optimization import (
+    coarse_to_fine,
+    follow,
+    halvings,
+    optimize_pixels,
+    optimize_pixels_with_adam,
+    split,
+)
+from fast_style.ancestors.portilla_simoncelli import PortillaSimoncelliLoss
+from fast_style.ancestors.texture_synthesis import TextureLoss, count_parameters, principal_axes, sample_photos
+from fast_style.data.images import WRITABLE_SUFFIXES, read_image, write_image
+from fast_style.data.styles import find_style_image, read_style_image
+from fast_style.errors import FastStyleError, check_choice
 from fast_style.hardware import keep_freed_memory, pick_device
-from fast_style.images import WRITABLE_SUFFIXES, read_image, write_image
-from fast_style.inversion import InversionLoss
-from fast_style.loss_network import load_loss_network, with_mean_activation_one, with_random_weights
 from fast_style.losses import PerceptualLoss, rescale
-from fast_style.optimization import coarse_to_fine, follow, halvings, optimize_pixels, optimize_pixels_with_adam, split
-from fast_style.portilla_simoncelli import PortillaSimoncelliLoss
-from fast_style.styles import find_style_image, read_style_image
-from fast_style.texture import TextureLoss, count_parameters, principal_axes, sample_photos
+from fast_style.networks.loss_network import load_loss_network, with_mean_activation_one, with_random_weights
 
 
 def check(config: dict) -> None:

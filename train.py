@@ -15,17 +15,17 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fast_style import FastStyleError, check_choice
-from fast_style.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, Throughput, parse_duration
 from fast_style.checkpoint import check_resumable, save_release
+from fast_style.data.images import read_image
+from fast_style.errors import FastStyleError, check_choice
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
-from fast_style.images import read_image
-from fast_style.sampling import Variant, sample_files
-from fast_style.style_transfer import StyleTransfer
-from fast_style.stylize import stylize_files
-from fast_style.texture_generator import TextureGenerator
-from fast_style.texture_network import NoContent, TextureNetwork
-from fast_style.transformer_net import TransformerNet
+from fast_style.inference.sampling import Variant, sample_files
+from fast_style.inference.stylize import stylize_files
+from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.transformer_net import TransformerNet
+from fast_style.training.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, Throughput, parse_duration
+from fast_style.training.style_transfer import StyleTransfer
+from fast_style.training.texture import NoContent, TextureNetwork
 
 TASKS = {"style_transfer": StyleTransfer, "texture": TextureNetwork, "diverse_style_transfer": TextureNetwork}
 DEFAULT_BUDGET = "5min"

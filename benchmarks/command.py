@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from fast_style import FastStyleError
+from fast_style.errors import FastStyleError
 
 
 def run(main: Callable[[], None]) -> None:

@@ -37,13 +37,13 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fast_style import FastStyleError
 from fast_style.checkpoint import load_transformer
-from fast_style.images import find_images, read_image, resize_short_side
-from fast_style.loss_network import LOSS_NETWORKS, LossNetwork, load_loss_network
+from fast_style.data.images import find_images, read_image, resize_short_side
+from fast_style.data.styles import read_style_image
+from fast_style.errors import FastStyleError
+from fast_style.inference.stylize import stylize
 from fast_style.losses import gram_matrix, relative_error
-from fast_style.styles import read_style_image
-from fast_style.stylize import stylize
+from fast_style.networks.loss_network import LOSS_NETWORKS, LossNetwork, load_loss_network
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 CONTENT_LAYER = "relu4_1"

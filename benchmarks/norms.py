@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))  # train.py is no part of the package
 from benchmarks import command  # noqa: E402
 from benchmarks.time_to_quality import Clock, comma_separated, plain, published, watching  # noqa: E402
 from benchmarks.timing import environment  # noqa: E402
-from fast_style import FastStyleError  # noqa: E402
+from fast_style.errors import FastStyleError  # noqa: E402
 from fast_style.hardware import pick_device  # noqa: E402
 from train import train  # noqa: E402
 

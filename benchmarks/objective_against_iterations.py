@@ -6,7 +6,7 @@ The objective of a trained model, rebuilt from its release file, on held-out pho
 photo as it is, and of an image that L-BFGS optimises from white noise, after every iteration. The photos are the last
 of the folder by name, the middle of each at every size; smaller ones are enlarged. Everything in float32.
 
-The curve is that of fast_style.optimization, which keeps to the colours that exist. The paper's L-BFGS clips the image
+The curve is that of fast_style.ancestors.optimization, which keeps to the colours that exist. The paper's clips the image
 after every iteration instead; it runs beside, as far as it takes to reach the network's objective.
 
 Writes the result after every photo; Ctrl-C ends it with the photos that are finished.
@@ -29,17 +29,17 @@ sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
 from benchmarks import command  # noqa: E402
 from benchmarks.timing import environment  # noqa: E402
-from fast_style import FastStyleError  # noqa: E402
+from fast_style.ancestors.optimization import HISTORY, Objective, evaluate, optimize_pixels  # noqa: E402
 from fast_style.checkpoint import load_transformer, read_metadata  # noqa: E402
-from fast_style.content import CROP_MARGIN, CentreCrops, ImageFolder  # noqa: E402
+from fast_style.data.content import CROP_MARGIN, CentreCrops, ImageFolder  # noqa: E402
+from fast_style.data.images import find_images  # noqa: E402
+from fast_style.data.styles import file_sha256  # noqa: E402
+from fast_style.errors import FastStyleError  # noqa: E402
 from fast_style.hardware import pick_device  # noqa: E402
-from fast_style.images import find_images  # noqa: E402
+from fast_style.inference.stylize import stylize  # noqa: E402
 from fast_style.losses import PerceptualLoss  # noqa: E402
-from fast_style.optimization import HISTORY, Objective, evaluate, optimize_pixels  # noqa: E402
-from fast_style.style_transfer import StyleTransfer  # noqa: E402
-from fast_style.styles import file_sha256  # noqa: E402
-from fast_style.stylize import stylize  # noqa: E402
-from fast_style.transformer_net import TransformerNet  # noqa: E402
+from fast_style.networks.transformer_net import TransformerNet  # noqa: E402
+from fast_style.training.style_transfer import StyleTransfer  # noqa: E402
 
 
 def load_objective(ckpt: str | Path) -> PerceptualLoss:

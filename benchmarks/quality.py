@@ -26,13 +26,13 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from benchmarks.command import run
-from fast_style import FastStyleError
 from fast_style.checkpoint import load_transformer, read_metadata
-from fast_style.images import find_images, read_image
-from fast_style.loss_network import LossNetwork, load_loss_network
+from fast_style.data.images import find_images, read_image
+from fast_style.data.styles import find_style_image
+from fast_style.errors import FastStyleError
+from fast_style.inference.stylize import stylize
 from fast_style.losses import gram_matrix, relative_error, tone_error
-from fast_style.styles import find_style_image
-from fast_style.stylize import stylize
+from fast_style.networks.loss_network import LossNetwork, load_loss_network
 
 SIDE = 384
 JUDGES = {

@@ -27,12 +27,12 @@ sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 from benchmarks import command  # noqa: E402
 from benchmarks.objective_against_iterations import load_objective, white_noise  # noqa: E402
 from benchmarks.timing import alternate, environment, now  # noqa: E402
+from fast_style.ancestors.optimization import HISTORY, evaluate, optimize_pixels  # noqa: E402
 from fast_style.checkpoint import load_transformer  # noqa: E402
+from fast_style.data.procedural import procedural_image  # noqa: E402
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
+from fast_style.inference.stylize import stylize  # noqa: E402
 from fast_style.losses import PerceptualLoss  # noqa: E402
-from fast_style.optimization import HISTORY, evaluate, optimize_pixels  # noqa: E402
-from fast_style.procedural import procedural_image  # noqa: E402
-from fast_style.stylize import stylize  # noqa: E402
 
 ITERATIONS = (100, 300, 500)  # the paper's
 

@@ -36,11 +36,11 @@ sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
 from benchmarks.ports import copy_parameters, ports_transformer  # noqa: E402
 from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak  # noqa: E402
+from fast_style.data.images import read_image, write_image  # noqa: E402
+from fast_style.data.procedural import procedural_image  # noqa: E402
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
-from fast_style.images import read_image, write_image  # noqa: E402
-from fast_style.procedural import procedural_image  # noqa: E402
-from fast_style.stylize import stylize, stylize_files  # noqa: E402
-from fast_style.transformer_net import TransformerNet  # noqa: E402
+from fast_style.inference.stylize import stylize, stylize_files  # noqa: E402
+from fast_style.networks.transformer_net import TransformerNet  # noqa: E402
 
 SIDES = ("ports", "equal", "slim")
 KEPT = "ports, memory kept"

@@ -32,12 +32,12 @@ sys.path.insert(0, str(ROOT))  # train.py and optimize.py are no part of the pac
 
 from benchmarks.timing import environment, now  # noqa: E402
 from fast_style.checkpoint import load_network  # noqa: E402
+from fast_style.data.images import read_image, write_image  # noqa: E402
+from fast_style.data.styles import find_style_image, read_style_image  # noqa: E402
 from fast_style.hardware import pick_device  # noqa: E402
-from fast_style.images import read_image, write_image  # noqa: E402
-from fast_style.loss_network import load_loss_network  # noqa: E402
+from fast_style.inference.sampling import sample_files  # noqa: E402
 from fast_style.losses import gram_matrix, relative_error  # noqa: E402
-from fast_style.sampling import sample_files  # noqa: E402
-from fast_style.styles import find_style_image, read_style_image  # noqa: E402
+from fast_style.networks.loss_network import load_loss_network  # noqa: E402
 from optimize import run  # noqa: E402
 from train import train  # noqa: E402
 

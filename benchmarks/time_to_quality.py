@@ -49,13 +49,13 @@ from benchmarks import command  # noqa: E402
 from benchmarks.objective_against_iterations import first_reached, held_out_photos, white_noise  # noqa: E402
 from benchmarks.ports import no_style, ports_loss, ports_transformer, random_vgg16  # noqa: E402
 from benchmarks.timing import environment, now  # noqa: E402
-from fast_style import FastStyleError  # noqa: E402
-from fast_style.callbacks import ResumePoint  # noqa: E402
+from fast_style.ancestors.optimization import optimize_pixels  # noqa: E402
+from fast_style.errors import FastStyleError  # noqa: E402
 from fast_style.hardware import pick_device, pick_precision  # noqa: E402
+from fast_style.inference.stylize import stylize  # noqa: E402
 from fast_style.losses import PerceptualLoss  # noqa: E402
-from fast_style.optimization import optimize_pixels  # noqa: E402
-from fast_style.style_transfer import StyleTransfer  # noqa: E402
-from fast_style.stylize import stylize  # noqa: E402
+from fast_style.training.callbacks import ResumePoint  # noqa: E402
+from fast_style.training.style_transfer import StyleTransfer  # noqa: E402
 from train import train  # noqa: E402
 
 PARTS = ("ours", "ports", "lbfgs", "plot")
@@ -184,7 +184,7 @@ class Benchmark:
     def ports(self) -> dict:
         marks = [self.args.seconds / 2**halvings for halvings in reversed(range(self.args.marks))]
         clock = Clock(marks, self.look)
-        with patch("fast_style.style_transfer.TransformerNet", ports_transformer):
+        with patch("fast_style.training.style_transfer.TransformerNet", ports_transformer):
             _, config = self.train(PORTS, clock)
         costs = self.loss_network_costs(config["batch_size"], config["image_size"])
         longer = costs["vgg16"]["median"] - costs["this"]["median"]

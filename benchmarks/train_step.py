@@ -42,10 +42,10 @@ sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 from benchmarks.ports import PortsTraining, random_vgg16  # noqa: E402
 from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak, now, spread  # noqa: E402
 from fast_style.checkpoint import read_metadata  # noqa: E402
-from fast_style.content import CROP_MARGIN, ImageFolder, RandomCrops, SampleImages  # noqa: E402
+from fast_style.data.content import CROP_MARGIN, ImageFolder, RandomCrops, SampleImages  # noqa: E402
+from fast_style.data.images import find_images  # noqa: E402
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
-from fast_style.images import find_images  # noqa: E402
-from fast_style.style_transfer import StyleTransfer  # noqa: E402
+from fast_style.training.style_transfer import StyleTransfer  # noqa: E402
 from train import speed_up, train  # noqa: E402
 
 EQUAL = ["model=johnson", "loss_network=vgg16", "objective=pytorch_examples", "batch_size=4", "image_size=256"]

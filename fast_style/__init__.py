@@ -1,13 +1,5 @@
 """Fast neural style transfer you train yourself."""
 
-from collections.abc import Collection
+from fast_style.errors import FastStyleError
 
-
-class FastStyleError(Exception):
-    """An error the user can mend: the message is one line that names the file or the key, and says what to do."""
-
-
-def check_choice(key: str, value: str, choices: Collection[str]) -> None:
-    """Raise FastStyleError unless the value of a config key is one of `choices`."""
-    if value not in choices:
-        raise FastStyleError(f"{key}={value}: choose from {', '.join(map(str, choices))}")
+__all__ = ["FastStyleError"]

@@ -15,10 +15,10 @@ import torchvision
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from fast_style import FastStyleError
-from fast_style.styles import file_sha256
-from fast_style.texture_generator import TextureGenerator
-from fast_style.transformer_net import TransformerNet
+from fast_style.data.styles import file_sha256
+from fast_style.errors import FastStyleError
+from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.transformer_net import TransformerNet
 
 FORMAT = "fast_style transformer 1"
 

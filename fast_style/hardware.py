@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import torch
 
-from fast_style import FastStyleError
+from fast_style.errors import FastStyleError
 
 
 def pick_device(name: str = "auto") -> torch.device:

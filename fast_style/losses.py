@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fast_style import FastStyleError, check_choice
-from fast_style.loss_network import LossNetwork
+from fast_style.errors import FastStyleError, check_choice
+from fast_style.networks.loss_network import LossNetwork
 
 
 def gram_matrix(features: Tensor) -> Tensor:

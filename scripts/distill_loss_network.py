@@ -23,9 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.transforms import v2
 
-from fast_style.images import find_images, read_rgb
-from fast_style.loss_network import LossNetwork, load_loss_network
+from fast_style.data.images import find_images, read_rgb
 from fast_style.losses import gram_matrix, relative_error
+from fast_style.networks.loss_network import LossNetwork, load_loss_network
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 CHANNELS = {"1": 16, "2": 32, "3": 64, "4": 128, "5": 128}  # by block

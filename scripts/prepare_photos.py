@@ -16,8 +16,8 @@ from pathlib import Path
 from PIL import Image
 from rich.progress import track
 
-from fast_style import FastStyleError
-from fast_style.images import ImageError, find_images, read_rgb
+from fast_style.data.images import ImageError, find_images, read_rgb
+from fast_style.errors import FastStyleError
 
 QUALITY = 92
 

@@ -28,17 +28,24 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 from torchvision.utils import make_grid
 
-from fast_style import FastStyleError
-from fast_style.backbone import FORMAT, STATISTICS_LAYERS, Backbone, is_backbone, load_backbone, style_statistics
 from fast_style.checkpoint import load_transformer, read_metadata
-from fast_style.content import CROP_MARGIN, ImageFolder, RandomCrops
-from fast_style.data_parallel import DataParallel
+from fast_style.data.content import CROP_MARGIN, ImageFolder, RandomCrops
+from fast_style.data.images import find_images, write_image
+from fast_style.data.procedural import procedural_image
+from fast_style.data.styles import read_style_image
+from fast_style.errors import FastStyleError
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
-from fast_style.images import find_images, write_image
-from fast_style.loss_network import load_loss_network
 from fast_style.losses import PerceptualLoss
-from fast_style.procedural import procedural_image
-from fast_style.styles import read_style_image
+from fast_style.networks.loss_network import load_loss_network
+from fast_style.networks.multi_style import (
+    FORMAT,
+    STATISTICS_LAYERS,
+    Backbone,
+    is_backbone,
+    load_backbone,
+    style_statistics,
+)
+from fast_style.training.data_parallel import DataParallel
 
 AVERAGING = 0.999  # decay of the running average of the weights, a step
 SAVE_EVERY = 300  # seconds

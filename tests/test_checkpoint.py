@@ -19,9 +19,9 @@ from fast_style.checkpoint import (
     read_metadata,
     save_release,
 )
-from fast_style.styles import file_sha256
-from fast_style.texture_generator import TextureGenerator
-from fast_style.transformer_net import TransformerNet
+from fast_style.data.styles import file_sha256
+from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.transformer_net import TransformerNet
 
 LOSSES = {"val/total_loss": 1.25, "steps": 7}
 

@@ -10,14 +10,14 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import optimize
-from fast_style import quilting
-from fast_style.inversion import InversionLoss
-from fast_style.loss_network import LOSS_NETWORKS, load_loss_network
+from fast_style.ancestors import quilting
+from fast_style.ancestors.inversion import InversionLoss
+from fast_style.ancestors.texture_synthesis import TextureLoss
+from fast_style.data.styles import find_style_image
 from fast_style.losses import PerceptualLoss
-from fast_style.styles import find_style_image
-from fast_style.texture import TextureLoss
-from fast_style.texture_generator import TextureGenerator
-from fast_style.transformer_net import TransformerNet
+from fast_style.networks.loss_network import LOSS_NETWORKS, load_loss_network
+from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.transformer_net import TransformerNet
 from train import TASKS
 
 CONFIGS = ROOT / "configs"
@@ -202,7 +202,7 @@ def test_the_paper(resolved):
     assert config["objective"]["tv_weight"] > 0
     assert (config["loss_network"]["name"], config["loss_network"]["pooling"]) == ("vgg16_caffe", "max")
     assert config["style"]["style_size"] == 256
-    assert config["data"]["_target_"] == "fast_style.content.Coco"
+    assert config["data"]["_target_"] == "fast_style.data.content.Coco"
     assert config["model"] == {
         "channels": [32, 64, 128],
         "residual_blocks": 5,

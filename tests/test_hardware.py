@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from fast_style import FastStyleError
+from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device, pick_precision
 
 CPU = torch.device("cpu")

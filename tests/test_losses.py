@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
 
-from fast_style import FastStyleError
-from fast_style.loss_network import load_loss_network
+from fast_style.errors import FastStyleError
 from fast_style.losses import (
     PerceptualLoss,
     gram_matrix,
@@ -17,6 +16,7 @@ from fast_style.losses import (
     tone_error,
     total_variation,
 )
+from fast_style.networks.loss_network import load_loss_network
 
 
 def random_images(*shape, seed=0):

@@ -12,8 +12,8 @@ from conftest import ROOT
 from PIL import Image
 
 import optimize
-from fast_style import FastStyleError
-from fast_style.images import read_image
+from fast_style.data.images import read_image
+from fast_style.errors import FastStyleError
 
 TINY = ("image_size=32", "max_steps=3", "device=cpu")
 

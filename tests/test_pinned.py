@@ -12,7 +12,7 @@ from conftest import TINY_RUN
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from fast_style.transformer_net import TransformerNet
+from fast_style.networks.transformer_net import TransformerNet
 
 # Sums of absolute weights after four steps.
 RUNS = {

@@ -1,0 +1,1 @@
+"""The slow ways that came before, and are compared with."""

@@ -1,0 +1,1 @@
+"""What goes in: pictures, styles, content images."""

@@ -1,0 +1,73 @@
+"""The style image of a config, at its style_size."""
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from fast_style.data.images import read_image, resize_short_side
+from fast_style.errors import FastStyleError
+
+# A picture of the user's names its style; used by configs/style/*.yaml.
+OmegaConf.register_new_resolver("style_name", lambda name, image: Path(image).stem if image else name, replace=True)
+
+
+class StyleError(FastStyleError):
+    """A style picture that does not exist or cannot be fetched."""
+
+
+def find_style_image(
+    name: str,
+    image: str | None = None,
+    original: bool = False,
+    original_url: str | None = None,
+    original_sha256: str | None = None,
+) -> Path:
+    """Path of the picture that a style config means.
+
+    `image` is any picture of the user's; without it, `original` fetches the real painting once into torch.hub's
+    cache and checks its SHA-256; otherwise it is the study that ships with the package under the style's name.
+    Raises StyleError where none of them is to be had.
+    """
+    if image is not None:
+        if not Path(image).is_file():
+            raise StyleError(f"style.image={image}: no such file")
+        return Path(image)
+    if original:
+        return _fetch_original(name, original_url, original_sha256)
+    studies = sorted(Path(str(files("fast_style") / "assets" / "styles")).iterdir())
+    for study in studies:
+        if study.stem == name:
+            return study
+    names = ", ".join(study.stem for study in studies)
+    raise StyleError(f"no picture ships for style {name!r}: give one with style.image=FILE, or use one of {names}")
+
+
+def read_style_image(path: Path, style_size: int) -> Tensor:
+    """The picture as a batch of one, (1, 3, H, W) RGB in [0, 1], short side `style_size`: it sets the stroke scale."""
+    image, _ = read_image(path)
+    return resize_short_side(image, style_size)[None]
+
+
+def file_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _fetch_original(name: str, url: str | None, sha256: str | None) -> Path:
+    if url is None or sha256 is None:
+        raise StyleError(f"no original is known for style {name!r}: drop style.original=true or give style.image=FILE")
+    path = Path(torch.hub.get_dir()) / "fast_style" / f"{sha256[:16]}{Path(url).suffix}"
+    if path.is_file() and file_sha256(path) == sha256:
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StyleError(
+            f"cannot fetch the original of {name!r} from {url} ({error}): go online, pass style.image=FILE, or drop "
+            f"style.original=true to use the study that ships with the package"
+        ) from error
+    return path

@@ -1,0 +1,238 @@
+"""Loss networks: frozen VGG-like feature extractors whose layers are asked for by name."""
+
+import copy
+import re
+from collections.abc import Collection, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import VGG16_Weights, VGG19_Weights
+
+from fast_style.errors import FastStyleError, check_choice
+from fast_style.networks.fast_layers import padded_conv
+
+IMAGENET_MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CAFFE_MEAN_STD = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
+
+# Convolutions per block (Simonyan & Zisserman 2015, table 1, columns D and E), weights, normalisation.
+VGGS = {
+    "vgg16": ((2, 2, 3, 3, 3), VGG16_Weights.IMAGENET1K_V1, IMAGENET_MEAN_STD),
+    # The original Caffe network of Simonyan & Zisserman, which Johnson et al. and Gatys et al. used: its inputs, and
+    # so its activations, are on a 0-255 scale.
+    "vgg16_caffe": ((2, 2, 3, 3, 3), VGG16_Weights.IMAGENET1K_FEATURES, CAFFE_MEAN_STD),
+    "vgg19": ((2, 2, 4, 4, 4), VGG19_Weights.IMAGENET1K_V1, IMAGENET_MEAN_STD),
+}
+LOSS_NETWORKS = ("distilled", *VGGS, "vgg19_small")
+
+
+class LossNetworkError(FastStyleError):
+    """A loss network cannot be built: unknown layer, missing or wrong weights."""
+
+
+class LossNetwork(nn.Module):
+    """A stack of 3x3 convolutions and 2x2 pools that returns the activations of named layers.
+
+    `weights` maps "input.*" (a 1x1 convolution that normalises RGB in [0, 1]), "conv1_1.*", "conv1_2.*", ... and
+    optionally "head1_1.*" (a 1x1 convolution that reads out relu1_1) to tensors; a pool stands between blocks: pool1
+    follows the last convolution of block 1. With heads, only the layers that have one can be asked for.
+    `heads` says what the read-outs are: "linear", "relu" or "none" (the bare activations are returned).
+    They are non-persistent buffers: frozen, moved with the module, and never part of a checkpoint.
+    """
+
+    def __init__(
+        self,
+        weights: dict[str, Tensor],
+        layers: Sequence[str],
+        padding: str = "zeros",
+        pooling: str = "max",
+        heads: str = "linear",
+    ):
+        super().__init__()
+        convolutions = sorted(name[4:-7] for name in weights if re.fullmatch(r"conv\d_\d\.weight", name))
+        known = _in_order(convolutions)
+        has_heads = heads != "none" and any(name.startswith("head") for name in weights)
+        if has_heads:
+            known = [name for name in known if f"head{name[4:]}.weight" in weights]
+        if not layers or set(layers) - set(known):
+            unknown = ", ".join(sorted(set(layers) - set(known))) or "named"
+            raise LossNetworkError(f"no layer {unknown}; this loss network has {', '.join(known)}")
+        self.layers = frozenset(layers)
+        stages = _in_order(convolutions)
+        self.stages = stages[: 1 + max(map(stages.index, self.layers))]
+        self.convolutions = [stage[4:] for stage in self.stages if stage.startswith("relu")]
+        self.padding = padding
+        self.pool = {"max": F.max_pool2d, "avg": F.avg_pool2d}[pooling]
+        self.heads = heads if has_heads else "none"
+        used = ["input", *(f"conv{layer}" for layer in self.convolutions)]
+        # In one order in all processes: they exchange buffers by position, and a set's order differs.
+        used += [f"head{name[4:]}" for name in sorted(self.layers) if has_heads]
+        for name in used:
+            for kind in ("weight", "bias"):
+                self.register_buffer(f"{name}_{kind}", weights[f"{name}.{kind}"].float(), persistent=False)
+        # Nothing but convolutions: channels last measured a fifth faster on a CPU.
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor, layers: Collection[str] | None = None) -> dict[str, Tensor]:
+        """Features of RGB images (B, 3, H, W) in [0, 1]: {"relu1_1": (B, C, H, W), "relu2_1": (B, C', H/2, W/2), ...}.
+
+        `layers` (default: all the network was built for) are returned, and nothing behind the deepest is computed.
+        Heights and widths down to 1 are accepted: a pool that would leave nothing is skipped.
+        """
+        layers = self.layers if layers is None else layers
+        features = {}
+        x = self._convolve(images.contiguous(memory_format=torch.channels_last), "input")
+        for stage in self.stages[: 1 + max(map(self.stages.index, layers))]:
+            if stage.startswith("pool"):
+                x = self.pool(x, 2) if min(x.shape[-2:]) > 1 else x
+            else:
+                x = F.relu(self._convolve(x, f"conv{stage[4:]}", self.padding), inplace=True)
+            if stage in layers:
+                features[stage] = self._read_out(x, stage[4:])
+        return features
+
+    def _convolve(self, x: Tensor, name: str, padding: str | None = None) -> Tensor:
+        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+        if padding != "reflect":
+            return F.conv2d(x, weight, bias, padding=1 if padding == "zeros" else 0)
+        # Reflection needs two pixels to reflect.
+        return padded_conv(x, weight, bias, 1, "reflect" if min(x.shape[-2:]) > 1 else "replicate")
+
+    def _read_out(self, x: Tensor, layer: str) -> Tensor:
+        if self.heads == "none":
+            return x
+        x = self._convolve(x, f"head{layer}")
+        return F.relu(x) if self.heads == "relu" else x
+
+
+def _in_order(convolutions: Sequence[str]) -> list[str]:
+    """["1_1", "1_2", "2_1"] -> ["relu1_1", "relu1_2", "pool1", "relu2_1"]."""
+    stages = []
+    for previous, layer in zip([convolutions[0], *convolutions], convolutions, strict=False):
+        stages += [f"pool{previous[0]}"] * (layer[0] != previous[0]) + [f"relu{layer}"]
+    return stages
+
+
+@torch.no_grad()
+def with_mean_activation_one(network: LossNetwork, photos: Sequence[Tensor]) -> LossNetwork:
+    """The same network with every filter scaled so that its mean activation over photos (1, 3, H, W) is one.
+
+    Gatys et al. 2015, section 2. Scaling a filter's weights by s > 0 scales its activation by s, and rectification,
+    pooling and padding hand the factor on; divided out of the next convolution's weights it changes nothing else. So
+    this is exact, and costs nothing later. For networks without heads. Departure: a filter below half of its layer's
+    mean counts as if it were at that half. On few photos some hardly fire; raised to one they would drown the others
+    wherever they do.
+    """
+    network = copy.deepcopy(network)
+    relus = [f"relu{layer}" for layer in network.convolutions]
+    features = [network(photo, relus) for photo in photos]
+    before = torch.ones_like(network.input_bias)
+    for layer, relu in zip(network.convolutions, relus, strict=True):
+        mean = torch.stack([maps[relu].mean((0, 2, 3)) for maps in features]).mean(0)
+        mean = mean.clamp_min(max(0.5 * mean.mean().item(), torch.finfo(mean.dtype).tiny))
+        getattr(network, f"conv{layer}_weight").mul_(before[:, None, None]).div_(mean[:, None, None, None])
+        getattr(network, f"conv{layer}_bias").div_(mean)
+        before = mean
+    return network
+
+
+def with_random_weights(network: LossNetwork, seed: int) -> LossNetwork:
+    """The same architecture with random filters: what synthesis looks like that knows nothing of natural images.
+
+    Gaussian with variance 2 / fan-in and no bias (He et al. 2015), so that activations keep their scale.
+    """
+    network = copy.deepcopy(network)
+    generator = torch.Generator().manual_seed(seed)
+    for layer in network.convolutions:
+        weight = getattr(network, f"conv{layer}_weight")
+        random = torch.randn(weight.shape, generator=generator) * (2 / weight[0].numel()) ** 0.5
+        weight.copy_(random)
+        getattr(network, f"conv{layer}_bias").zero_()
+    return network
+
+
+def load_loss_network(
+    name: str, layers: Sequence[str], weights: str | None = None, pooling: str = "max", heads: bool = True
+) -> LossNetwork:
+    """Build the loss network `name`, cut off at the deepest of `layers`.
+
+    distilled    ships with the package (scripts/distill_loss_network.py), or a file of that script as `weights`
+    vgg16/vgg19  torchvision's ImageNet weights, downloaded once, or a local .pth in torchvision's format as `weights`
+    vgg16_caffe  the same for the original Caffe VGG-16, the loss network of Johnson et al. 2016
+    vgg19_small  the 16 times smaller VGG-19 of Wang et al., Collaborative Distillation, CVPR 2020; needs `weights`
+
+    `heads=False` gives the bare activations of distilled and vgg19_small instead of what their heads read out.
+    `pooling` is "max", as all of them were trained, or "avg" (preferred by Gatys et al. 2016).
+    Raises FastStyleError for an unknown name or layer and for weights that cannot be had or do not fit.
+    """
+    check_choice("loss_network.name", name, LOSS_NETWORKS)
+    check_choice("loss_network.pooling", pooling, ("max", "avg"))
+    if name == "distilled":
+        path = weights or str(files("fast_style") / "assets" / "distilled.safetensors")
+        kind = "linear" if heads else "none"
+        return LossNetwork(_read_safetensors(path), layers, "reflect", pooling, kind)
+    if name == "vgg19_small":
+        if weights is None:
+            raise LossNetworkError("loss_network=vgg19_small needs loss_network.weights=PATH_TO_SAFETENSORS")
+        small = _from_collaborative_distillation(_read_safetensors(weights))
+        return LossNetwork(small, layers, "reflect", pooling, "relu" if heads else "none")
+    return LossNetwork(_from_torchvision(name, _vgg_state_dict(name, weights)), layers, "zeros", pooling)
+
+
+def _read_safetensors(path: str) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise LossNetworkError(f"cannot read loss network weights {path}: {error}") from error
+
+
+def _vgg_state_dict(name: str, path: str | None) -> dict[str, Tensor]:
+    if path is None:
+        url = VGGS[name][1].url
+        try:
+            return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True)
+        except (OSError, RuntimeError) as error:
+            file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+            raise LossNetworkError(
+                f"cannot download {url} ({error}). Fetch it on a machine with internet and put it at {file}, "
+                f"pass loss_network.weights=PATH, or use loss_network=distilled, which needs no download."
+            ) from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
+        raise LossNetworkError(f"cannot read loss network weights {path}: {error}") from error
+
+
+def _from_torchvision(name: str, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename torchvision's features.N.* to convB_L.*, and add the input normalisation as a 1x1 convolution."""
+    blocks, _, (mean, std) = VGGS[name]
+    mean, std = torch.tensor(mean), torch.tensor(std)
+    weights = {"input.weight": torch.diag(1 / std)[..., None, None], "input.bias": -mean / std}
+    index = 0
+    for block, count in enumerate(blocks, start=1):
+        for layer in range(1, count + 1):
+            for kind in ("weight", "bias"):
+                key = f"features.{index}.{kind}"
+                if key not in state_dict:
+                    raise LossNetworkError(f"these are not torchvision {name} weights: {key} is missing")
+                weights[f"conv{block}_{layer}.{kind}"] = state_dict[key]
+            index += 2  # convolution, ReLU
+        index += 1  # max pool
+    return weights
+
+
+def _from_collaborative_distillation(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename conv0 to input, convBL to convB_L and convBL_aux, which maps to full VGG-19 activations, to headB_L."""
+    if "conv0.weight" not in state_dict:
+        raise LossNetworkError("these are not vgg19_small weights: conv0.weight is missing")
+    renamed = {}
+    for key, tensor in state_dict.items():
+        name, kind = key.split(".")
+        name = re.sub(r"^conv(\d)(\d)_aux$", r"head\1_\2", name)
+        name = re.sub(r"^conv(\d)(\d)$", r"conv\1_\2", name)
+        renamed[f"{'input' if name == 'conv0' else name}.{kind}"] = tensor
+    return renamed

@@ -1,0 +1,246 @@
+"""Image transformation networks: content image in, stylised image out, one forward pass.
+
+The network of Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution"
+(ECCV 2016, supplement, table 1), and its later instance-norm form (Ulyanov et al. 2017; Odena et al. 2016).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fast_style.errors import check_choice
+from fast_style.networks.fast_layers import instance_norm, padded_conv
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance norm with a learnt scale and shift of every channel (Ulyanov et al. 2017)."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return instance_norm(x, self.weight, self.bias, self.eps)
+
+
+NORMS = {"instance": InstanceNorm, "batch": nn.BatchNorm2d}
+
+
+class ConvLayer(nn.Sequential):
+    """Padded convolution that keeps the size (or divides it by `stride`)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: str):
+        amount = 0 if padding == "none" else kernel_size // 2
+        mode = padding if padding in ("reflect", "replicate") and amount else "zeros"
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=amount, padding_mode=mode),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        (conv,) = self
+        if conv.padding_mode != "reflect":
+            return conv(x)
+        return padded_conv(x, conv.weight, conv.bias, conv.padding[0], "reflect", conv.stride[0])
+
+
+class Noise(nn.Module):
+    """Adds one random value a pixel to all channels, to each with a strength that is learnt (Karras et al. 2019).
+
+    Without it a flat part of a photo can only become a pattern that repeats with every coarse pixel: a weave. The noise
+    is always the same, a square tile for every place in a network, of periods that together hardly ever repeat. In
+    training it begins where the features themselves decide, so that no part of the tile is learnt by heart.
+    """
+
+    PERIODS = (61, 67, 71, 73, 79)  # coprime
+
+    def __init__(self, channels: int, place: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels))
+        period = self.PERIODS[place % len(self.PERIODS)]
+        tile = torch.randn(period, period, generator=torch.Generator().manual_seed(place))
+        self.register_buffer("tile", tile, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        period = len(self.tile)
+        start = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        if self.training:
+            start = (x.detach()[..., 0, 0].float().sum(1).abs() * 65521).nan_to_num(0, 0, 0).long()
+        rows = (start[:, None] + torch.arange(x.shape[-2], device=x.device)) % period
+        columns = (start[:, None] // period + torch.arange(x.shape[-1], device=x.device)) % period
+        noise = self.tile[rows[:, :, None], columns[:, None, :]].to(x.dtype)
+        return x + self.weight[:, None, None].to(x.dtype) * noise[:, None]
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around an identity, without a ReLU after the addition (Gross & Wilber 2016)."""
+
+    def __init__(self, channels: int, norm: str, padding: str, noise: nn.Module):
+        super().__init__()
+        self.noise = noise
+        self.body = nn.Sequential(
+            ConvLayer(channels, channels, 3, 1, padding),
+            NORMS[norm](channels),
+            nn.ReLU(inplace=True),
+            ConvLayer(channels, channels, 3, 1, padding),
+            NORMS[norm](channels),
+        )
+        # An unpadded block returns four pixels less in each direction; the identity is cropped to match.
+        self.crop = 2 if padding == "none" else 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.noise(x)
+        identity = x[..., self.crop : x.shape[-2] - self.crop, self.crop : x.shape[-1] - self.crop]
+        return identity + self.body(x)
+
+
+# PHASES[a][t][k]: whether coarse pixel p - 1 + t lies under neighbour k, of the three that a 3x3 convolution sees along
+# an axis, of the fine pixels 2p - 1 (a = 0) and 2p (a = 1).
+PHASES = [[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]]
+
+
+class UpsampleConv(nn.Sequential):
+    """Twofold upsampling: by interpolation and a convolution, or by the paper's fractionally strided convolution.
+
+    The border is replicated; for "nearest" that is the same as reflection after upsampling.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, upsampling: str):
+        if upsampling == "transposed":
+            super().__init__(nn.ConvTranspose2d(in_channels, out_channels, 3, 2, padding=1, output_padding=1))
+        else:
+            # Every output pixel sees the same number of taps, so there is no checkerboard (Odena et al. 2016).
+            super().__init__(
+                nn.Upsample(scale_factor=2, mode=upsampling), ConvLayer(in_channels, out_channels, 3, 1, "replicate")
+            )
+            self.register_buffer("phases", torch.tensor(PHASES, dtype=torch.float32), persistent=False)
+            # Bilinear upsampling is nearest-neighbour upsampling and this; like every convolution it may come last.
+            tent = torch.tensor([0.25, 0.5, 0.25])
+            blur = torch.outer(tent, tent).repeat(out_channels, 1, 1, 1) if upsampling == "bilinear" else None
+            self.register_buffer("blur", blur, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', 2 H, 2 W).
+
+        Nearest-neighbour upsampling and convolution are one convolution of the coarse image with four times the
+        channels, one for each pixel of a 2x2 block (Shi et al. 2016): 4/9 of the work.
+        """
+        if len(self) == 1:
+            return super().forward(x)
+        (conv,) = self[1]
+        with torch.autocast(x.device.type, enabled=False):
+            weight = torch.einsum("atk,bul,cdkl->abcdtu", self.phases, self.phases, conv.weight)
+        weight = weight.reshape(-1, conv.in_channels, 2, 2)
+        fine = interleave(padded_conv(x, weight, conv.bias.repeat(4), 1, "replicate"))  # and a pixel around
+        if self.blur is not None:
+            return F.conv2d(fine, self.blur, groups=conv.out_channels)
+        return fine[..., 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
+
+
+class ToRGB(ConvLayer):
+    """The last convolution.
+
+    Three output channels would leave most of a processor's lanes idle, so it computes the twelve of a 2x2 block of
+    pixels at once, by a kernel one larger, with stride 2.
+    """
+
+    def __init__(self, in_channels: int, kernel_size: int, padding: str):
+        super().__init__(in_channels, 3, kernel_size, 1, padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        (conv,) = self
+        if x.shape[-2] % 2 or x.shape[-1] % 2:
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            shifted = [F.pad(conv.weight, (right, 1 - right, down, 1 - down)) for down in (0, 1) for right in (0, 1)]
+        weight, bias, amount = torch.cat(shifted), conv.bias.repeat(4), conv.padding[0]
+        if conv.padding_mode == "reflect":
+            return interleave(padded_conv(x, weight, bias, amount, "reflect", stride=2))
+        return interleave(F.conv2d(x, weight, bias, 2, amount))
+
+
+def interleave(blocks: Tensor) -> Tensor:
+    """(B, 4 C, H, W), the channels of 2x2 blocks of pixels row by row -> (B, C, 2 H, 2 W) (Shi et al. 2016)."""
+    rows, columns = blocks.shape[-2:]
+    pixels = blocks.permute(0, 2, 3, 1).unflatten(3, (2, 2, -1)).transpose(2, 3)
+    return pixels.reshape(len(blocks), 2 * rows, 2 * columns, -1).permute(0, 3, 1, 2)
+
+
+class TransformerNet(nn.Module):
+    """Downsample, residual blocks, upsample; the output has exactly the size of the input.
+
+    channels         feature maps at full resolution, at 1/2, at 1/4, ... : one downsampling less than entries
+    residual_blocks  at the coarsest resolution
+    kernel_sizes     of the first and of the last convolution
+    norm             instance | batch
+    upsampling       nearest | bilinear | transposed
+    padding          reflect: every convolution pads by reflection
+                     input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad
+    output           linear | tanh (scaled to [0, 1])
+    noise            whether every residual block begins with noise; not in Johnson et al. 2016
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (32, 64, 128),
+        residual_blocks: int = 5,
+        kernel_sizes: tuple[int, int] = (9, 9),
+        norm: str = "instance",
+        upsampling: str = "nearest",
+        padding: str = "reflect",
+        output: str = "linear",
+        noise: bool = False,
+    ):
+        super().__init__()
+        self.scale = 2 ** (len(channels) - 1)
+        # Reflection needs two coarse pixels, and of full resolution one more than a kernel reaches.
+        self.smallest = max(2, -(-(max(kernel_sizes) // 2 + 1) // self.scale)) * self.scale
+        # Two unpadded 3x3 convolutions per block take two coarse pixels from each side.
+        self.input_padding = 2 * residual_blocks * self.scale if padding == "input" else 0
+        outer, inner = ("zeros", "none") if padding == "input" else ("reflect", "reflect")
+        first, last = kernel_sizes
+        check_choice("model.norm", norm, NORMS)
+        check_choice("model.upsampling", upsampling, ("nearest", "bilinear", "transposed"))
+        check_choice("model.padding", padding, ("reflect", "input"))
+        check_choice("model.output", output, ("linear", "tanh"))
+
+        layers: list[nn.Module] = []
+        for index, (c_in, c_out) in enumerate(zip([3, *channels], channels, strict=False)):
+            conv = ConvLayer(c_in, c_out, 3, 2, outer) if index else ConvLayer(c_in, c_out, first, 1, outer)
+            layers += [conv, NORMS[norm](c_out), nn.ReLU(inplace=True)]
+        for place in range(residual_blocks):
+            extra = Noise(channels[-1], place) if noise else nn.Identity()
+            layers += [ResidualBlock(channels[-1], norm, inner, extra)]
+        for c_in, c_out in zip(channels[:0:-1], channels[-2::-1], strict=True):
+            layers += [UpsampleConv(c_in, c_out, upsampling), NORMS[norm](c_out), nn.ReLU(inplace=True)]
+        layers += [ToRGB(channels[0], last, outer)]
+        self.layers = nn.Sequential(*layers)
+        self.output = output
+
+    def forward(self, content_images: Tensor) -> Tensor:
+        """Stylise RGB images (B, 3, H, W) in [0, 1]; same size out, for every size from 1x1 up.
+
+        A linear output may leave [0, 1] slightly; clamp it before it becomes a picture.
+        """
+        height, width = content_images.shape[-2:]
+        stylized = self.layers(self._pad(content_images))[..., :height, :width]
+        return (torch.tanh(stylized) + 1) / 2 if self.output == "tanh" else stylized
+
+    def _pad(self, images: Tensor) -> Tensor:
+        """Reflect to a multiple of the coarsest pixel, and to the smallest size that every convolution can reflect."""
+        height, width = images.shape[-2:]
+        bottom, right = (max(self.smallest, -(-size // self.scale) * self.scale) - size for size in (height, width))
+        border = self.input_padding
+        if not (border or bottom or right):
+            return images
+        rows = reflection_indices(height, border, border + bottom, images.device)
+        columns = reflection_indices(width, border, border + right, images.device)
+        return images[..., rows, :][..., columns]
+
+
+def reflection_indices(size: int, before: int, after: int, device: torch.device) -> Tensor:
+    """Indices (before + size + after,) that pad an axis by reflection, by more than its own length if need be."""
+    period = max(2 * (size - 1), 1)
+    index = torch.arange(-before, size + after, device=device) % period
+    return torch.where(index < size, index, period - index)

@@ -1,0 +1,1 @@
+"""Training: tasks, and what happens around their steps."""

@@ -1,0 +1,179 @@
+"""Callbacks: progress, previews of fixed held-out images, throughput, a time budget, a checkpoint to resume from."""
+
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from fast_style.data.images import write_image
+from fast_style.errors import FastStyleError
+
+
+class ProgressBar(RichProgressBar):
+    """Steps, loss terms and images per second; no epochs, since there are none."""
+
+    seconds_between, shown = 0.2, 0.0
+
+    def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict:
+        metrics = super().get_metrics(trainer, module)
+        metrics.pop("v_num", None)
+        return {name.removeprefix("train/").removesuffix("_loss"): value for name, value in metrics.items()}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training"
+
+    @property
+    def total_train_batches(self) -> float:
+        return self.trainer.max_steps if self.trainer.max_steps > 0 else float("inf")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args) -> None:
+        # To show the losses is to wait for the GPU, which should go on with the next step.
+        if time.monotonic() - self.shown < self.seconds_between and trainer.global_step != trainer.max_steps:
+            return
+        self.shown = time.monotonic()
+        # A budget fits the number of steps as it goes.
+        if self.is_enabled and self.train_progress_bar_id is not None and trainer.max_steps > 0:
+            self.progress.update(self.train_progress_bar_id, total=trainer.max_steps)
+        super().on_train_batch_end(trainer, *args)
+
+
+class PreviewGrid(Callback):
+    """After each validation the pictures that module.preview makes of the first of the batch, four a row."""
+
+    def __init__(self, folder: str, count: int = 4):
+        self.folder, self.count = Path(folder), count
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs, batch: Tensor, batch_idx: int, *_
+    ) -> None:
+        if batch_idx or not trainer.is_global_zero:
+            return
+        with torch.no_grad():
+            pictures = module.preview(batch[: self.count]).float().clamp(0, 1).cpu()
+        grid = make_grid(pictures, nrow=4, padding=4, pad_value=1.0)
+        write_image(self.folder / f"step_{trainer.global_step:06d}.png", grid)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("preview", grid, trainer.global_step)
+            elif isinstance(logger, WandbLogger):
+                logger.log_image("preview", [grid], step=trainer.global_step)
+
+
+class Throughput(Callback):
+    """Logs train/images_per_second over the steps since it was last logged."""
+
+    def __init__(self, every_n_steps: int = 20):
+        self.every_n_steps = every_n_steps
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.images, self.since = 0, time.perf_counter()
+
+    # A pause for validation is no part of the training speed.
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.on_train_start(trainer, module)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs, batch: Tensor, *_) -> None:
+        self.images += len(batch) * trainer.world_size
+        if trainer.global_step % self.every_n_steps == 0:
+            rate = self.images / (time.perf_counter() - self.since)
+            module.log("train/images_per_second", rate, prog_bar=True)
+            self.on_train_start(trainer, module)
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds of "90s", "10min", "1.5h" or a bare number. Raises FastStyleError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h|)", str(text))
+    if not match or float(match[1]) == 0:
+        raise FastStyleError(f"budget={text}: must be a time such as 60s, 10min or 1h")
+    return float(match[1]) * {"": 1, "s": 1, "min": 60, "h": 3600}[match[2]]
+
+
+class Budget(Callback):
+    """Fits the number of steps, and with it the learning rate's schedule, to a training time in seconds.
+
+    Fitted first when `every_n_steps` or a fifth of the time are over, and again every so many steps, since machines
+    change their speed. Previews count as training time.
+    """
+
+    def __init__(self, seconds: float, every_n_steps: int = 50):
+        self.seconds, self.every_n_steps = seconds, every_n_steps
+        self.elapsed, self.steps_per_second = 0.0, None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.start, self.since = time.perf_counter() - self.elapsed, None
+        if self.steps_per_second:  # a run that is continued
+            self._fit_steps(trainer, module)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_) -> None:
+        now = time.perf_counter()
+        self.elapsed = now - self.start
+        if self.since is None:  # the first step compiles and allocates
+            self.since = now, trainer.global_step
+            return
+        before, step = self.since
+        due = trainer.global_step - step >= self.every_n_steps
+        if trainer.max_steps == -1:
+            due |= trainer.strategy.broadcast(self.elapsed > self.seconds / 5)
+        if due:
+            self.steps_per_second = (trainer.global_step - step) / (now - before)
+            self._fit_steps(trainer, module)
+            self.since = now, trainer.global_step
+
+    def _fit_steps(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        left = max(0, round((self.seconds - self.elapsed) * self.steps_per_second))
+        # Processes of one run stop at the same step.
+        max_steps = trainer.global_step + trainer.strategy.broadcast(left)
+        trainer.fit_loop.epoch_loop.max_steps = module.max_steps = max_steps
+
+    def state_dict(self) -> dict[str, float | None]:
+        return {"elapsed": self.elapsed, "steps_per_second": self.steps_per_second}
+
+    def load_state_dict(self, state_dict: dict[str, float | None]) -> None:
+        self.elapsed, self.steps_per_second = state_dict["elapsed"], state_dict["steps_per_second"]
+
+
+AGREE_EVERY = 10  # steps after which the processes of one run ask each other whether to stop
+
+
+class ResumePoint(Callback):
+    """Keeps `path` fit to resume from: written every N steps, after the last one, and when Ctrl-C or SIGTERM asks
+    the run to stop, which then ends after the step under way, or with several processes at the next tenth one, as if it
+    had been its last. A second Ctrl-C kills."""
+
+    def __init__(self, path: str, every_n_steps: int):
+        self.path, self.every_n_steps = path, every_n_steps
+        self.stop_requested = False
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in self.previous_handlers:
+            signal.signal(number, self._request_stop)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._restore_handlers()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_) -> None:
+        step = trainer.global_step
+        # A signal may reach one process of several; they stop together. They do not wait for that in every step.
+        stop = self.stop_requested and trainer.world_size == 1
+        if trainer.world_size > 1 and step % AGREE_EVERY == 0:
+            stop = trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False)
+        if stop or step % self.every_n_steps == 0 or step == trainer.max_steps:
+            trainer.save_checkpoint(self.path)
+        trainer.should_stop |= stop
+
+    def _request_stop(self, number: int, frame) -> None:
+        print("\nstopping after this step; once more kills", flush=True)
+        self.stop_requested = True
+        self._restore_handlers()
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self.previous_handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,113 @@
+"""Every style config means a picture; originals come from a web server on this machine."""
+
+import hashlib
+
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+from PIL import Image
+
+from fast_style.data.styles import StyleError, file_sha256, find_style_image, read_style_image
+
+CONFIGS = sorted((ROOT / "configs/style").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_ships_with_a_picture(path):
+    config = yaml.safe_load(path.read_text()) | {"name": path.stem}
+    style_size = config.pop("style_size")
+    study = find_style_image(**config)
+    assert study.stem == path.stem and study.is_relative_to(ROOT / "fast_style" / "assets")
+    with Image.open(study) as picture:
+        assert min(picture.size) >= 640 and picture.mode == "RGB"
+    style_image = read_style_image(study, style_size)
+    assert style_image.shape[:2] == (1, 3) and min(style_image.shape[2:]) == style_size
+    assert 0 <= style_image.min() and style_image.max() <= 1 and style_image.std() > 0.05
+
+
+def test_every_shipped_picture_has_a_config():
+    studies = {path.stem for path in (ROOT / "fast_style/assets/styles").iterdir()}
+    assert studies == {path.stem for path in CONFIGS}
+
+
+def test_a_picture_of_ones_own(photo, tmp_path):
+    path = photo(tmp_path / "mine.png", 30, 50)
+    assert find_style_image("starry_night", image=str(path)) == path
+    assert find_style_image("no_such_style", image=str(path)) == path
+
+
+@pytest.mark.parametrize("size, style_size, expected", [((50, 30), 15, (15, 25)), ((30, 50), 60, (100, 60))])
+def test_style_size_is_the_short_side(photo, tmp_path, size, style_size, expected):
+    path = photo(tmp_path / "a.png", size[1], size[0])
+    assert read_style_image(path, style_size).shape == (1, 3, *expected)
+
+
+def test_missing_file():
+    with pytest.raises(StyleError, match="style.image=/no/such.jpg: no such file"):
+        find_style_image("starry_night", image="/no/such.jpg")
+
+
+def test_unknown_name_lists_what_ships():
+    with pytest.raises(StyleError, match="'guernica'.*style.image=.*" + ", ".join(p.stem for p in CONFIGS)):
+        find_style_image("guernica")
+
+
+# --- originals
+
+
+@pytest.fixture
+def torch_home(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
+    return tmp_path / "torch_home"
+
+
+@pytest.fixture
+def painting(photo, tmp_path):
+    return photo(tmp_path / "web" / "painting.jpg", 20, 30)
+
+
+def original(url, sha256):
+    return find_style_image("starry_night", original=True, original_url=url, original_sha256=sha256)
+
+
+def test_original_is_fetched_once(serve, torch_home, painting):
+    sha256 = hashlib.sha256(painting.read_bytes()).hexdigest()
+    with serve(painting.parent) as address:
+        url = f"{address}/painting.jpg"
+        path = original(url, sha256)
+    assert path.is_relative_to(torch_home) and path.read_bytes() == painting.read_bytes()
+    assert file_sha256(path) == sha256
+    assert original(url, sha256) == path  # the server is down
+    path.write_bytes(b"damaged")
+    with pytest.raises(StyleError, match="cannot fetch"):
+        original(url, sha256)
+
+
+def test_original_with_another_hash(serve, torch_home, painting):
+    with serve(painting.parent) as address, pytest.raises(StyleError, match="hash"):
+        original(f"{address}/painting.jpg", "0" * 64)
+    assert not [path for path in torch_home.rglob("*") if path.is_file()]
+
+
+def test_original_of_an_unreachable_server(serve, torch_home, tmp_path):
+    with serve(tmp_path) as address:
+        url = f"{address}/painting.jpg"
+    with pytest.raises(StyleError, match=f"{url}.*style.image=FILE.*style.original=true"):
+        original(url, "0" * 64)
+
+
+def test_no_original_is_known():
+    with pytest.raises(StyleError, match="'ink_wash'.*style.image=FILE"):
+        find_style_image("ink_wash", original=True)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_pinned_hashes_are_those_of_the_paintings(path, shared):
+    config = yaml.safe_load(path.read_text())
+    if config["original_url"] is None:
+        assert config["original_sha256"] is None
+    else:
+        painting = shared / "data" / "styles" / config["original_url"].rsplit("/", 1)[1]
+        assert file_sha256(painting) == config["original_sha256"]

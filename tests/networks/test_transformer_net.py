@@ -1,0 +1,208 @@
+"""Layer lists and sizes are those of the papers; padding is checked against numpy."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from conftest import ROOT
+from torch import nn
+
+from fast_style.networks.transformer_net import ResidualBlock, ToRGB, TransformerNet, UpsampleConv, reflection_indices
+
+CONFIGS = ("johnson", "paper", "slim")
+
+
+def model_config(name):
+    return yaml.safe_load((ROOT / f"configs/model/{name}.yaml").read_text())
+
+
+def build(name):
+    torch.manual_seed(0)
+    return TransformerNet(**model_config(name)).eval()
+
+
+def parameter_count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def convolutions(net):
+    return [layer for layer in net.modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))]
+
+
+def test_johnson_is_the_default_and_has_the_published_layers():
+    net = TransformerNet()
+    assert model_config("johnson") == {
+        "channels": [32, 64, 128],
+        "residual_blocks": 5,
+        "kernel_sizes": [9, 9],
+        "norm": "instance",
+        "upsampling": "nearest",
+        "padding": "reflect",
+        "output": "linear",
+    }
+    assert str(net) == str(build("johnson"))
+    assert parameter_count(net) == 1_679_235
+    listed = [(conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0]) for conv in convolutions(net)]
+    residual = [(128, 128, 3, 1)] * 10
+    assert listed == [
+        (3, 32, 9, 1), (32, 64, 3, 2), (64, 128, 3, 2), *residual, (128, 64, 3, 1), (64, 32, 3, 1), (32, 3, 9, 1)
+    ]  # fmt: skip
+    modes = [conv.padding_mode for conv in convolutions(net)]
+    assert modes == ["reflect"] * 13 + ["replicate"] * 2 + ["reflect"]
+
+
+def test_johnson_has_affine_instance_norm_after_all_but_the_last_convolution():
+    order = [
+        layer for layer in TransformerNet().modules() if isinstance(layer, (nn.Conv2d, nn.InstanceNorm2d, nn.Upsample))
+    ]
+    kinds = [nn.InstanceNorm2d if isinstance(layer, nn.InstanceNorm2d) else type(layer) for layer in order]
+    norms = [layer for layer in order if isinstance(layer, nn.InstanceNorm2d)]
+    assert len(norms) == 15 and all(norm.affine and not norm.track_running_stats for norm in norms)
+    assert [kind for kind in kinds if kind is not nn.Upsample] == [nn.Conv2d, nn.InstanceNorm2d] * 15 + [nn.Conv2d]
+    assert [kinds.index(nn.Upsample), kinds.count(nn.Upsample)] == [2 * 13, 2]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_parameter_count_follows_from_the_config(name):
+    config = model_config(name)
+    channels, (first, last) = config["channels"], config["kernel_sizes"]
+    conv = lambda c_in, c_out, k: c_in * c_out * k * k + c_out  # noqa: E731
+    expected = conv(3, channels[0], first) + 2 * channels[0] + conv(channels[0], 3, last)
+    expected += config["residual_blocks"] * 2 * (conv(channels[-1], channels[-1], 3) + 2 * channels[-1])
+    for fine, coarse in zip(channels, channels[1:], strict=False):
+        expected += conv(fine, coarse, 3) + 2 * coarse + conv(coarse, fine, 3) + 2 * fine
+    assert parameter_count(build(name)) == expected
+
+
+def test_slim_is_less_than_a_third_of_johnson():
+    assert parameter_count(build("slim")) < 520_000
+
+
+def test_paper_has_batch_norm_and_transposed_convolutions():
+    net = build("paper")
+    assert parameter_count(net) == 1_679_235
+    assert not any(isinstance(layer, (nn.InstanceNorm2d, nn.Upsample)) for layer in net.modules())
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in net.modules()) == 15
+    transposed = [layer for layer in net.modules() if isinstance(layer, nn.ConvTranspose2d)]
+    assert [(conv.in_channels, conv.out_channels, conv.stride) for conv in transposed] == [
+        (128, 64, (2, 2)), (64, 32, (2, 2))
+    ]  # fmt: skip
+    for block in net.modules():
+        if isinstance(block, ResidualBlock):
+            assert all(conv.padding == (0, 0) for conv in convolutions(block))
+
+
+def test_paper_has_the_sizes_of_the_supplement():
+    """Johnson et al. 2016, supplementary material, table 1: activation size for an input of 3x256x256."""
+    net, seen = build("paper"), []
+    net.layers[0].register_forward_pre_hook(lambda layer, args: seen.append(tuple(args[0].shape[1:])))
+    for layer in net.layers:
+        if not isinstance(layer, (nn.BatchNorm2d, nn.ReLU)):
+            layer.register_forward_hook(lambda layer, args, out: seen.append(tuple(out.shape[1:])))
+    with torch.no_grad():
+        net(torch.rand(1, 3, 256, 256))
+    table = [(3, 336), (32, 336), (64, 168), (128, 84), (128, 80), (128, 76), (128, 72), (128, 68), (128, 64)]
+    table += [(64, 128), (32, 256), (3, 256)]
+    assert seen == [(channels, side, side) for channels, side in table]
+
+
+def test_paper_output_is_a_picture():
+    net = build("paper").train()
+    with torch.no_grad():
+        net.layers[-1][0].weight.mul_(100)
+        stylized = net(torch.rand(2, 3, 20, 20))
+    assert 0 <= stylized.min() < 0.01 and 0.99 < stylized.max() <= 1
+
+
+def test_residual_block_adds_the_middle_of_its_input():
+    block = ResidualBlock(4, "batch", "none").eval()
+    for parameter in block.parameters():
+        nn.init.zeros_(parameter)
+    x = torch.rand(1, 4, 9, 11)
+    torch.testing.assert_close(block(x), x[..., 2:-2, 2:-2], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 5), (8, 8), (33, 47), (64, 101)])
+@torch.no_grad()
+def test_size_in_is_size_out(name, size):
+    net, images = build(name), torch.rand(2, 3, *size)
+    before = images.clone()
+    stylized = net(images)
+    assert stylized.shape == images.shape and stylized.isfinite().all()
+    assert torch.equal(images, before), "the input was changed"
+
+
+@pytest.mark.parametrize("name, border, multiple", [("johnson", 0, 4), ("paper", 40, 4), ("slim", 0, 4)])
+@torch.no_grad()
+def test_images_are_reflected_to_the_next_multiple(name, border, multiple):
+    net, image = build(name), torch.rand(1, 3, 33, 46)
+    below, right = -33 % multiple, -46 % multiple
+    padded = np.pad(image.numpy(), ((0, 0), (0, 0), (border, border + below), (border, border + right)), mode="reflect")
+    stylized = net.layers(torch.from_numpy(padded))[..., :33, :46]
+    output = {"linear": stylized, "tanh": stylized.tanh() / 2 + 0.5}[net.output]
+    torch.testing.assert_close(net(image), output)
+
+
+@pytest.mark.parametrize("size, before, after", [(1, 0, 3), (1, 5, 0), (2, 3, 4), (3, 7, 9), (5, 0, 0), (10, 40, 43)])
+def test_reflection_indices_are_numpy_pad(size, before, after):
+    expected = np.pad(np.arange(size), (before, after), mode="reflect")
+    np.testing.assert_array_equal(reflection_indices(size, before, after, torch.device("cpu")), expected)
+
+
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_upsampling_is_interpolation_and_a_convolution(upsampling):
+    torch.manual_seed(0)
+    layer = UpsampleConv(3, 5, upsampling).double()
+    x = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
+    (conv,) = layer[1]
+    upsampled = F.interpolate(x, scale_factor=2, mode=upsampling)
+    expected = F.conv2d(F.pad(upsampled, (1, 1, 1, 1), mode="replicate"), conv.weight, conv.bias)
+    torch.testing.assert_close(layer(x), expected)
+    weights = torch.randn_like(expected)
+    wanted = [x, conv.weight, conv.bias]
+    got, hoped = (torch.autograd.grad((value * weights).sum(), wanted) for value in (layer(x), expected))
+    torch.testing.assert_close(got, hoped)
+
+
+def test_replication_before_is_reflection_after_nearest_upsampling():
+    """The border of the published ports, which reflect before every convolution."""
+    x = torch.randn(1, 2, 3, 4)
+    upsampled = F.interpolate(x, scale_factor=2, mode="nearest")
+    replicated, reflected = (F.pad(upsampled, (1, 1, 1, 1), mode=mode) for mode in ("replicate", "reflect"))
+    assert torch.equal(replicated, reflected)
+
+
+@torch.no_grad()
+def interior_variation(upsampling):
+    torch.manual_seed(0)
+    upsampled = UpsampleConv(4, 4, upsampling)(torch.full((1, 4, 8, 8), 0.7))[..., 2:-2, 2:-2]
+    return float((upsampled.amax((2, 3)) - upsampled.amin((2, 3))).max())
+
+
+def test_upsampling_a_constant_leaves_no_checkerboard():
+    assert interior_variation("nearest") < 1e-6
+    assert interior_variation("transposed") > 1e-2, "and the paper's upsampling does"
+
+
+@pytest.mark.parametrize("padding", ["reflect", "zeros"])
+@pytest.mark.parametrize("kernel_size, size", [(3, (4, 6)), (9, (10, 8)), (3, (5, 4))])
+def test_last_convolution_in_blocks_is_the_convolution(padding, kernel_size, size):
+    torch.manual_seed(0)
+    layer, images = ToRGB(2, kernel_size, padding).double(), torch.randn(2, 2, *size, dtype=torch.float64)
+    (conv,) = layer
+    amount, mode = kernel_size // 2, {"reflect": "reflect", "zeros": "constant"}[padding]
+    expected = F.conv2d(F.pad(images, (amount,) * 4, mode), conv.weight, conv.bias)
+    torch.testing.assert_close(layer(images), expected)
+    weights = torch.randn_like(expected)
+    (own,) = torch.autograd.grad((layer(images) * weights).sum(), conv.weight)
+    torch.testing.assert_close(own, torch.autograd.grad((expected * weights).sum(), conv.weight)[0])
+
+
+@pytest.mark.parametrize("channels", [(4,), (4, 6), (4, 6, 8)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 9)])
+def test_shallow_networks_take_every_size_too(channels, size):
+    images = torch.rand(1, 3, *size)
+    assert TransformerNet(channels, residual_blocks=1)(images).shape == images.shape
+    TransformerNet(channels, residual_blocks=1, kernel_sizes=(9, 1))(images).sum().backward()
