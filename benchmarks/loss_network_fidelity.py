@@ -1,6 +1,6 @@
 """How a small loss network ranks pictures by style, against its teacher, and what it costs.
 
-    python benchmarks/loss_network_fidelity.py --teacher vgg19_small.safetensors --photos FOLDER --styles FOLDER
+    python -m benchmarks.loss_network_fidelity --teacher vgg19_small.safetensors --photos FOLDER --styles FOLDER
 
 For many pairs (picture, style) and each of relu1_1 ... relu5_1: the relative squared error of the picture's Gram
 matrix against the style's, seen by the teacher and by each candidate, and Spearman's rank correlation of the two. A

@@ -1,6 +1,6 @@
 """Learning curves with batch norm and with instance norm, and what the diversity term of texture networks does.
 
-    python benchmarks/norms.py style=mosaic data=folder data.root=PHOTOS data.validation_count=32
+    python -m benchmarks.norms style=mosaic data=folder data.root=PHOTOS data.validation_count=32
 
 Ulyanov, Vedaldi, Lempitsky, "Improved Texture Networks" (CVPR 2017), propose instance norm and the term. Norms are
 compared in style_transfer and texture, samples with and without the term in texture and diverse_style_transfer. The
@@ -18,22 +18,20 @@ import csv
 import itertools
 import json
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # train.py is no part of the package
+from benchmarks import command
+from benchmarks.time_to_quality import Clock, comma_separated, plain, published, watching
+from benchmarks.timing import environment
+from fast_style.errors import FastStyleError
+from fast_style.hardware import pick_device
+from fast_style.training.fit import fit
 
-from benchmarks import command  # noqa: E402
-from benchmarks.time_to_quality import Clock, comma_separated, plain, published, watching  # noqa: E402
-from benchmarks.timing import environment  # noqa: E402
-from fast_style.errors import FastStyleError  # noqa: E402
-from fast_style.hardware import pick_device  # noqa: E402
-from train import train  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 INSTANCE, BATCH, DIVERSE = "instance norm", "batch norm", "instance norm, diversity term"
 CURVES = {
@@ -98,7 +96,7 @@ def run(task: str, overrides: list[str]) -> dict[str, list[float]]:
     """Train; the learning curve. Raises KeyboardInterrupt where Ctrl-C would end the training early."""
     with tempfile.TemporaryDirectory() as folder:
         with watching(Clock()):
-            train(config_of(task, overrides, Path(folder)))
+            fit(config_of(task, overrides, Path(folder)))
         return learning_curve(Path(folder, "logs", "version_0", "metrics.csv"))
 
 

@@ -1,13 +1,13 @@
 """How many iterations of L-BFGS one forward pass is worth (Johnson et al. 2016, figure 5).
 
-    python benchmarks/objective_against_iterations.py --photos PHOTOS
+    python -m benchmarks.objective_against_iterations --photos PHOTOS
 
 The objective of a trained model, rebuilt from its release file, on held-out photos: of what the network paints, of the
 photo as it is, and of an image that L-BFGS optimises from white noise, after every iteration. The photos are the last
 of the folder by name, the middle of each at every size; smaller ones are enlarged. Everything in float32.
 
-The curve is that of fast_style.ancestors.optimization, which keeps to the colours that exist. The paper's clips the image
-after every iteration instead; it runs beside, as far as it takes to reach the network's objective.
+The curve is that of fast_style.ancestors.optimization, which keeps to the colours that exist. The paper's clips the
+image after every iteration instead; it runs beside, as far as it takes to reach the network's objective.
 
 Writes the result after every photo; Ctrl-C ends it with the photos that are finished.
 """
@@ -15,7 +15,6 @@ Writes the result after every photo; Ctrl-C ends it with the photos that are fin
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,22 +23,21 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
+from benchmarks import command
+from benchmarks.timing import environment
+from fast_style.ancestors.optimization import HISTORY, Objective, evaluate, optimize_pixels
+from fast_style.checkpoint import load_transformer, read_metadata
+from fast_style.data.content import CROP_MARGIN, CentreCrops, ImageFolder
+from fast_style.data.images import find_images
+from fast_style.data.styles import file_sha256
+from fast_style.errors import FastStyleError
+from fast_style.hardware import pick_device
+from fast_style.inference.stylize import stylize
+from fast_style.losses import PerceptualLoss
+from fast_style.networks.transformer_net import TransformerNet
+from fast_style.training.style_transfer import StyleTransfer
 
-from benchmarks import command  # noqa: E402
-from benchmarks.timing import environment  # noqa: E402
-from fast_style.ancestors.optimization import HISTORY, Objective, evaluate, optimize_pixels  # noqa: E402
-from fast_style.checkpoint import load_transformer, read_metadata  # noqa: E402
-from fast_style.data.content import CROP_MARGIN, CentreCrops, ImageFolder  # noqa: E402
-from fast_style.data.images import find_images  # noqa: E402
-from fast_style.data.styles import file_sha256  # noqa: E402
-from fast_style.errors import FastStyleError  # noqa: E402
-from fast_style.hardware import pick_device  # noqa: E402
-from fast_style.inference.stylize import stylize  # noqa: E402
-from fast_style.losses import PerceptualLoss  # noqa: E402
-from fast_style.networks.transformer_net import TransformerNet  # noqa: E402
-from fast_style.training.style_transfer import StyleTransfer  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def load_objective(ckpt: str | Path) -> PerceptualLoss:

@@ -1,6 +1,6 @@
 """Seconds of L-BFGS against those of one forward pass (Johnson et al. 2016, table 1).
 
-    python benchmarks/speed_against_lbfgs.py --output benchmarks/results/speed_against_lbfgs_cpu.json
+    python -m benchmarks.speed_against_lbfgs --output benchmarks/results/speed_against_lbfgs_cpu.json
 
 lbfgs     optimises the pixels for a trained model's own objective, from white noise, at one size, in float32
 network   one forward pass of that model, as infer.py runs it on this machine, and in float32
@@ -12,7 +12,6 @@ and 200 or 400 times the mean of the iterations with full memory.
 
 import argparse
 import json
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -21,18 +20,17 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
+from benchmarks import command
+from benchmarks.objective_against_iterations import load_objective, white_noise
+from benchmarks.timing import alternate, environment, now
+from fast_style.ancestors.optimization import HISTORY, evaluate, optimize_pixels
+from fast_style.checkpoint import load_transformer
+from fast_style.data.procedural import procedural_image
+from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
+from fast_style.inference.stylize import stylize
+from fast_style.losses import PerceptualLoss
 
-from benchmarks import command  # noqa: E402
-from benchmarks.objective_against_iterations import load_objective, white_noise  # noqa: E402
-from benchmarks.timing import alternate, environment, now  # noqa: E402
-from fast_style.ancestors.optimization import HISTORY, evaluate, optimize_pixels  # noqa: E402
-from fast_style.checkpoint import load_transformer  # noqa: E402
-from fast_style.data.procedural import procedural_image  # noqa: E402
-from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
-from fast_style.inference.stylize import stylize  # noqa: E402
-from fast_style.losses import PerceptualLoss  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 ITERATIONS = (100, 300, 500)  # the paper's
 

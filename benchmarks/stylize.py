@@ -1,6 +1,6 @@
 """How fast pictures are painted: ours, at equal architecture and with the slim network, beside the ports' way.
 
-    python benchmarks/stylize.py [--device cuda] [--output benchmarks/results/stylize_cpu.json] [--plot FILE.png]
+    python -m benchmarks.stylize [--device cuda] [--output benchmarks/results/stylize_cpu.json] [--plot FILE.png]
 
 ports   eager float32, NCHW, the paper's network (benchmarks/ports.py), one image after the other, in a process of its
         own; and beside ours with freed memory kept as ours is (hardware.keep_freed_memory)
@@ -31,16 +31,15 @@ import yaml
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
+from benchmarks.ports import copy_parameters, ports_transformer
+from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak
+from fast_style.data.images import read_image, write_image
+from fast_style.data.procedural import procedural_image
+from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
+from fast_style.inference.stylize import stylize, stylize_files
+from fast_style.networks.transformer_net import TransformerNet
 
-from benchmarks.ports import copy_parameters, ports_transformer  # noqa: E402
-from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak  # noqa: E402
-from fast_style.data.images import read_image, write_image  # noqa: E402
-from fast_style.data.procedural import procedural_image  # noqa: E402
-from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
-from fast_style.inference.stylize import stylize, stylize_files  # noqa: E402
-from fast_style.networks.transformer_net import TransformerNet  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 SIDES = ("ports", "equal", "slim")
 KEPT = "ports, memory kept"

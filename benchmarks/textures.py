@@ -1,6 +1,6 @@
 """Four ways to more of a texture, side by side: patches, wavelet statistics, Gram matrices, a texture network.
 
-    python benchmarks/textures.py --output benchmarks/results/textures.json --picture docs/images/texture_comparison.jpg
+    python -m benchmarks.textures --output benchmarks/results/textures.json --picture docs/images/texture_comparison.jpg
 
 Rows are textures, five of the bundled styles and scikit-image's gravel, or others with --textures, cut to a square.
 Columns are the texture and, all of its size, what optimize.py and train.py make of it: task=quilting,
@@ -15,7 +15,6 @@ the same network, while quilting and Portilla and Simoncelli know nothing of it.
 import argparse
 import json
 import statistics
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,19 +26,18 @@ from omegaconf import DictConfig
 from PIL import Image, ImageDraw, ImageFont
 from torchvision.transforms.functional import center_crop
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # train.py and optimize.py are no part of the package
+from benchmarks.timing import environment, now
+from fast_style.checkpoint import load_network
+from fast_style.commands.optimize import optimize
+from fast_style.data.images import read_image, write_image
+from fast_style.data.styles import find_style_image, read_style_image
+from fast_style.hardware import pick_device
+from fast_style.inference.sampling import sample_files
+from fast_style.losses import gram_matrix, relative_error
+from fast_style.networks.loss_network import load_loss_network
+from fast_style.training.fit import fit
 
-from benchmarks.timing import environment, now  # noqa: E402
-from fast_style.checkpoint import load_network  # noqa: E402
-from fast_style.data.images import read_image, write_image  # noqa: E402
-from fast_style.data.styles import find_style_image, read_style_image  # noqa: E402
-from fast_style.hardware import pick_device  # noqa: E402
-from fast_style.inference.sampling import sample_files  # noqa: E402
-from fast_style.losses import gram_matrix, relative_error  # noqa: E402
-from fast_style.networks.loss_network import load_loss_network  # noqa: E402
-from optimize import run  # noqa: E402
-from train import train  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 GRAVEL = str(Path(skimage.__file__).parent / "data" / "gravel.png")
@@ -50,8 +48,7 @@ TITLE_HEIGHT, LABEL_HEIGHT, GAP = 28, 22, 6
 def config(name: str, texture: Path, args: argparse.Namespace, *overrides: str) -> DictConfig:
     style = [f"style.image='{texture}'", f"style.style_size={args.size}"]
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        objective = ["objective=texture"] if name == "train" else []
-        return compose(name, ["task=texture", *objective, *style, *overrides])
+        return compose(name, ["task=texture", *style, *overrides])
 
 
 def optimized(*overrides: str) -> Callable:
@@ -59,7 +56,7 @@ def optimized(*overrides: str) -> Callable:
 
     def draw(texture: Path, picture: Path, args: argparse.Namespace) -> dict:
         sizes = [f"image_size={args.size}", f"max_steps={args.steps}", f"output='{picture}'"]
-        run(config("optimize", texture, args, *sizes, *overrides))
+        optimize(config("optimize", texture, args, *sizes, *overrides))
         return {}
 
     return draw
@@ -68,7 +65,7 @@ def optimized(*overrides: str) -> Callable:
 def trained(texture: Path, picture: Path, args: argparse.Namespace) -> dict:
     """A texture network, and its seconds for each of the pictures that it can draw then."""
     folder = picture.with_suffix("")
-    train(config("train", texture, args, f"max_steps={args.network_steps}", f"run_dir='{folder}'"))
+    fit(config("train", texture, args, f"max_steps={args.network_steps}", f"run_dir='{folder}'"))
     generator, _ = load_network(folder / "model.safetensors")
     begun = now()
     sample_files(generator.to(pick_device("auto")), [picture], (args.size, args.size), seed=0)

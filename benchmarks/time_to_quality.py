@@ -1,6 +1,6 @@
 """How good a style is after how many seconds of training, and how many iterations of the slow way that is worth.
 
-    python benchmarks/time_to_quality.py data=folder data.root=PHOTOS --photos PHOTOS
+    python -m benchmarks.time_to_quality data=folder data.root=PHOTOS --photos PHOTOS
 
 ours    train.py's own training, a separate run for each budget, since the schedule is fitted to it
 ports   the way of the well-known ports: the full-width network, Adam at a constant 1e-3, batches of four 256-pixel
@@ -23,11 +23,9 @@ each step longer by the difference between the two, measured with random weights
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -42,21 +40,21 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # train.py is no part of the package
+from benchmarks import command
+from benchmarks.objective_against_iterations import first_reached, held_out_photos, white_noise
+from benchmarks.ports import no_style, ports_loss, ports_transformer, random_vgg16
+from benchmarks.timing import environment, now
+from fast_style.ancestors.optimization import optimize_pixels
+from fast_style.errors import FastStyleError
+from fast_style.hardware import pick_device, pick_precision
+from fast_style.inference.stylize import stylize
+from fast_style.losses import PerceptualLoss
+from fast_style.training.callbacks import ResumePoint
+from fast_style.training.fit import fit
+from fast_style.training.style_transfer import StyleTransfer
+from fast_style.training.task import Task
 
-from benchmarks import command  # noqa: E402
-from benchmarks.objective_against_iterations import first_reached, held_out_photos, white_noise  # noqa: E402
-from benchmarks.ports import no_style, ports_loss, ports_transformer, random_vgg16  # noqa: E402
-from benchmarks.timing import environment, now  # noqa: E402
-from fast_style.ancestors.optimization import optimize_pixels  # noqa: E402
-from fast_style.errors import FastStyleError  # noqa: E402
-from fast_style.hardware import pick_device, pick_precision  # noqa: E402
-from fast_style.inference.stylize import stylize  # noqa: E402
-from fast_style.losses import PerceptualLoss  # noqa: E402
-from fast_style.training.callbacks import ResumePoint  # noqa: E402
-from fast_style.training.style_transfer import StyleTransfer  # noqa: E402
-from train import train  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 PARTS = ("ours", "ports", "lbfgs", "plot")
 BUDGETS = ["budget=60s", "budget=180s", "budget=600s"]
@@ -94,7 +92,9 @@ class Clock(Callback):
         self.since = now()
 
     def stop(self, *_) -> None:
-        self.seconds += now() - self.since
+        if self.since is not None:  # the validation that follows is no training
+            self.seconds += now() - self.since
+        self.since = None
 
     on_train_start = on_validation_end = start
     on_train_end = on_validation_start = stop
@@ -112,22 +112,14 @@ class Clock(Callback):
             self.start()
 
 
-@contextmanager
-def watching(clock: Clock) -> Iterator[list[StyleTransfer]]:
-    """Within it, every pl.Trainer.fit has the clock; gives the list of the modules that were fitted."""
-    modules, fit = [], pl.Trainer.fit
-
-    def watched(trainer: pl.Trainer, module: StyleTransfer, *args, **kwargs) -> None:
-        trainer.callbacks.append(clock)
-        modules.append(module)
-        fit(trainer, module, *args, **kwargs)
-        # Ctrl-C ends a training as if it had been finished; a shorter one is no result here.
-        if any(isinstance(callback, ResumePoint) and callback.stop_requested for callback in trainer.callbacks):
-            raise KeyboardInterrupt
-        trainer.callbacks.remove(clock)  # the validation that follows is no training
-
-    with patch.object(pl.Trainer, "fit", watched):
-        yield modules
+def fit_watched(cfg: DictConfig, clock: Clock) -> Task:
+    """Train with the clock; the trained module."""
+    trained = fit(cfg, [clock])
+    # Ctrl-C ends a training as if it had been finished; a shorter one is no result here.
+    callbacks = trained.module.trainer.callbacks
+    if any(isinstance(callback, ResumePoint) and callback.stop_requested for callback in callbacks):
+        raise KeyboardInterrupt
+    return trained.module
 
 
 class Benchmark:
@@ -164,9 +156,7 @@ class Benchmark:
     def train(self, overrides: list[str], clock: Clock) -> tuple[nn.Module, dict]:
         """Train as train.py does; the transformer, and the config without folders."""
         cfg = self.compose(*overrides)
-        with watching(clock) as modules:
-            train(cfg)
-        return modules[-1].transformer, published(plain(cfg), self.device)
+        return fit_watched(cfg, clock).transformer, published(plain(cfg), self.device)
 
     def ours(self) -> list[dict]:
         curves = []

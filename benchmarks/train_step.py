@@ -1,6 +1,6 @@
 """How long a training step takes: ours, at equal architecture and as it is by default, beside the ports' way.
 
-    python benchmarks/train_step.py [--device cuda] [--output benchmarks/results/train_step_cpu.json]
+    python -m benchmarks.train_step [--device cuda] [--output benchmarks/results/train_step_cpu.json]
 
 ports    eager float32, NCHW, batch 4 of 256 px, the paper's network, all of VGG-16 to relu4_3 (benchmarks/ports.py)
 kept     the same with freed memory kept as ours is (hardware.keep_freed_memory): what of the ratio is the C library's
@@ -13,7 +13,7 @@ FlopCounterMode), against the product of two large matrices in the same precisio
 the default step inside of pl.Trainer, and with --photos `loader` says how many crops a second one process reads. On a
 GPU, also larger batches.
 
-    python benchmarks/train_step.py --device cuda --photos COCO288 --weights VGG16_CAFFE.pth --whole 4 64
+    python -m benchmarks.train_step --device cuda --photos COCO288 --weights VGG16_CAFFE.pth --whole 4 64
 
 trains `experiment=johnson2016` besides, once for each batch size, on as many images as the paper (40,000 steps of 4),
 with the learning rate times the root of the batches' ratio: `whole` has the seconds and the held-out losses.
@@ -36,17 +36,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
+from benchmarks.ports import PortsTraining, random_vgg16
+from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak, now, spread
+from fast_style.checkpoint import read_metadata
+from fast_style.data.content import CROP_MARGIN, ImageFolder, RandomCrops, SampleImages
+from fast_style.data.images import find_images
+from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
+from fast_style.training.fit import fit, speed_up
+from fast_style.training.style_transfer import StyleTransfer
 
-from benchmarks.ports import PortsTraining, random_vgg16  # noqa: E402
-from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak, now, spread  # noqa: E402
-from fast_style.checkpoint import read_metadata  # noqa: E402
-from fast_style.data.content import CROP_MARGIN, ImageFolder, RandomCrops, SampleImages  # noqa: E402
-from fast_style.data.images import find_images  # noqa: E402
-from fast_style.hardware import keep_freed_memory, pick_device, pick_precision  # noqa: E402
-from fast_style.training.style_transfer import StyleTransfer  # noqa: E402
-from train import speed_up, train  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 EQUAL = ["model=johnson", "loss_network=vgg16", "objective=pytorch_examples", "batch_size=4", "image_size=256"]
 BATCH_SIZES = (4, 16, 32, 64)  # on a GPU
@@ -167,7 +166,7 @@ def whole(args: argparse.Namespace, batch_size: int) -> dict:
             f"run_dir={folder}",
         ]
         with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-            train(compose("train", [*overrides, f"trainer.accelerator={pick_device(args.device).type}"]))
+            fit(compose("train", [*overrides, f"trainer.accelerator={pick_device(args.device).type}"]))
         losses = read_metadata(Path(folder) / "model.safetensors")["losses"]
     rate = round(losses["steps"] * batch_size / losses["seconds"], 1)
     return {"batch_size": batch_size, "learning_rate": learning_rate, "images_per_second": rate} | losses

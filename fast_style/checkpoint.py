@@ -1,4 +1,4 @@
-"""Release files: a trained network as safetensors whose metadata rebuilds and explains it.
+"""Our files: a trained network as safetensors whose metadata rebuilds and explains it, and Lightning's checkpoints.
 
 python -m fast_style.checkpoint model.safetensors      shows what is in one
 """
@@ -9,18 +9,21 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 import torchvision
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
 from fast_style.data.styles import file_sha256
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, one_line
+from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
 
 FORMAT = "fast_style transformer 1"
+BACKBONE_FORMAT = "fast_style backbone 2"
+GENERATOR_TASKS = {"texture": False, "diverse_style_transfer": True}  # whether its network sees a photo
 
 
 class CheckpointError(FastStyleError):
@@ -28,35 +31,42 @@ class CheckpointError(FastStyleError):
 
 
 def task_of(record: dict) -> str:
-    """The task of a config or of a release file's metadata; those of the first versions do not name it."""
-    return record.get("task", "style_transfer")
+    """The name of the task of a config or of a release file's metadata; those of the first versions do not say."""
+    task = record.get("task", "style_transfer")
+    return task if isinstance(task, str) else task["name"]
+
+
+def build_network(record: dict) -> nn.Module:
+    """The untrained network of a config or of a release file's metadata.
+
+    A network of the user's own, `_target_: module.Class` in its model=, is built if the module has been imported;
+    nothing is imported because a file says so.
+    """
+    arguments, task = dict(record[section_of(record)]), task_of(record)
+    if task in GENERATOR_TASKS:
+        return TextureGenerator(**arguments, content=GENERATOR_TASKS[task])
+    if (target := arguments.pop("_target_", None)) is None:
+        return TransformerNet(**arguments)
+    module, _, name = target.rpartition(".")
+    if module not in sys.modules:
+        raise CheckpointError(f"it holds a {target}: give modules=[{module}], if you trust that code")
+    return getattr(sys.modules[module], name)(**arguments)
 
 
 def section_of(record: dict) -> str:
     """The section of a config or of metadata that holds the arguments of its network."""
-    return "model" if task_of(record) == "style_transfer" else "generator"
-
-
-def build_network(record: dict) -> TransformerNet | TextureGenerator:
-    """The untrained network of a config or of a release file's metadata."""
-    arguments = record[section_of(record)]
-    if task_of(record) == "style_transfer":
-        return TransformerNet(**arguments)
-    return TextureGenerator(**arguments, content=task_of(record) == "diverse_style_transfer")
+    return "generator" if task_of(record) in GENERATOR_TASKS else "model"
 
 
 def save_release(
-    path: str | Path,
-    network: TransformerNet | TextureGenerator,
-    config: dict,
-    style_image: Path,
-    losses: dict[str, float],
+    path: str | Path, network: nn.Module, config: dict, style_image: Path, losses: dict[str, float]
 ) -> None:
     """Write a network to safetensors, with the resolved config, the style picture's hash, losses and versions."""
+    section = section_of(config)
     metadata = {
         "format": FORMAT,
         "task": task_of(config),
-        section_of(config): config[section_of(config)],
+        section: config[section],
         "style": {"name": config["style"]["name"], "image": style_image.name, "sha256": file_sha256(style_image)},
         "losses": losses,
         "versions": {
@@ -64,15 +74,22 @@ def save_release(
             "python": platform.python_version(),
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
-            "pytorch_lightning": pl.__version__,
+            "pytorch_lightning": version("pytorch-lightning"),
         },
         "config": config,
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors(path, network.state_dict(), metadata)
+
+
+def write_safetensors(path: str | Path, state_dict: dict[str, Tensor], metadata: dict) -> None:
+    """Write tensors with metadata, as JSON but for the format; the file is there whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
     # safetensors' metadata maps strings to strings.
     strings = {key: value if key == "format" else json.dumps(value) for key, value in metadata.items()}
-    Path(path).write_bytes(save(tensors, strings))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(f"{path}.part")
+    unfinished.write_bytes(save(tensors, strings))
+    unfinished.replace(path)
 
 
 def read_metadata(path: str | Path) -> dict:
@@ -90,7 +107,7 @@ def read_metadata(path: str | Path) -> dict:
         raise CheckpointError(f"the metadata of {path} is damaged: {error}") from error
 
 
-def load_network(path: str | Path, key: str = "ckpt") -> tuple[TransformerNet | TextureGenerator, str]:
+def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
     """The network of a release file or of a Lightning .ckpt, in eval mode, and the name of its style.
 
     Only tensors and plain data are read; nothing in the file is executed. Raises CheckpointError, with the config `key`
@@ -107,7 +124,9 @@ def load_network(path: str | Path, key: str = "ckpt") -> tuple[TransformerNet | 
         network = build_network(record)
         network.load_state_dict(state_dict)
         return network.eval(), str(record["style"]["name"])
-    except (KeyError, TypeError, ValueError, RuntimeError, FastStyleError) as error:
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, FastStyleError) as error:
         raise CheckpointError(f"{path} does not fit this version's networks: {error!r}") from error
 
 
@@ -122,25 +141,48 @@ def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[TransformerNe
 def check_resumable(path: str | Path, config: dict) -> None:
     """Raise CheckpointError unless `path` is a Lightning checkpoint of a run that `config` can go on with."""
     stored, _ = _read_lightning(path)
-    if task_of(stored) != config["task"]:
+    if task_of(stored) != task_of(config):
         raise CheckpointError(f"ckpt_path={path} was trained with task={task_of(stored)}: give the same to go on")
     keys = [section_of(config), "loss_network", "objective", "style", "optimizer", "seed", "batch_size", "image_size"]
-    if config["task"] != "style_transfer":
+    if task_of(config) in GENERATOR_TASKS:
         keys.append("diversity_weight")
     if other := [key for key in keys if stored.get(key) != config[key]]:
         raise CheckpointError(f"ckpt_path={path} was trained with another {', '.join(other)}: give the same to go on")
 
 
-def _read_lightning(path: str | Path) -> tuple[dict, dict[str, torch.Tensor]]:
+def _read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         config = checkpoint["hyper_parameters"]["config"]
-        prefix = "transformer." if task_of(config) == "style_transfer" else "generator."
+        prefix = "generator." if task_of(config) in GENERATOR_TASKS else "transformer."
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         return config, weights
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {reason}") from error
+        raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {one_line(error)}") from error
+
+
+def is_backbone(path: Path) -> bool:
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("format") == BACKBONE_FORMAT
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+
+
+def load_backbone(path: str | Path) -> tuple[MultiStyleNet, dict]:
+    """The backbone of a file of scripts/train_backbone.py, in float32, and the file's metadata, which holds its
+    `model`, the names of its `styles` and its `training`. Raises CheckpointError."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = {key: json.loads(file.metadata()[key]) for key in ("model", "styles", "training")}
+        state_dict = {name: tensor.float() for name, tensor in load_file(path).items()}
+        backbone = MultiStyleNet(metadata["model"], state_dict["statistics"])
+        backbone.load_state_dict(state_dict)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"cannot read the backbone {path}: {error}") from error
+    return backbone.eval(), metadata
 
 
 def main() -> None:

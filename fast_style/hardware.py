@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import torch
 
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, one_line
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -17,7 +17,7 @@ def pick_device(name: str = "auto") -> torch.device:
         torch.zeros(1, device=name)
         return torch.device(name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise FastStyleError(f"device={name} cannot be used here: {str(error).splitlines()[0]}") from error
+        raise FastStyleError(f"device={name} cannot be used here: {one_line(error)}") from error
 
 
 def pick_precision(name: str, device: torch.device) -> str:

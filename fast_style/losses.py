@@ -1,14 +1,16 @@
 """Perceptual losses: Gram matrices, total variation, and the objective as weighted terms by name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from fast_style.errors import FastStyleError, check_choice
-from fast_style.networks.loss_network import LossNetwork
+from fast_style.networks.loss_network import LossNetwork, load_loss_network
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -103,8 +105,67 @@ ERRORS = {"mean_squared": mean_squared_error, "relative": relative_error}
 VARIATIONS = {"mean_squared": total_variation, "relative": variation_per_pixel}
 
 
+class Seen(NamedTuple):
+    """What the terms of an objective look at: a batch of stylised images, and what they are compared with."""
+
+    stylized: Tensor  # (B, 3, H, W) RGB, float32
+    features: dict[float, dict[str, Tensor]]  # of these by scale and layer, (B, C, h, w)
+    style_grams: dict[str, Tensor]  # by gram_name, (1, C, C), or (B, C, C) if every image has a style of its own
+    content_images: Tensor | None = None  # (B, 3, H, W) RGB in [0, 1]
+    content_features: dict[str, Tensor] | None = None  # by layer, (B, C, h, w)
+
+
+class ContentError:
+    """Errors of features, summed over layers. Johnson et al. 2016, eq. 2."""
+
+    def __init__(self, layers: Sequence[str], error: Callable[[Tensor, Tensor], Tensor]):
+        self.layers, self.error = list(layers), error
+
+    def __call__(self, seen: Seen) -> Tensor:
+        features = seen.features[1]
+        return sum(self.error(features[layer].float(), seen.content_features[layer].float()) for layer in self.layers)
+
+
+class StyleError:
+    """Errors of Gram matrices, weighted, summed over layers and averaged over scales. Johnson et al. 2016, eq. 4."""
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        scales: Sequence[float],
+        weights: dict[str, float],
+        error: Callable[[Tensor, Tensor], Tensor],
+    ):
+        self.layers, self.scales, self.weights, self.error = list(layers), list(scales), weights, error
+
+    def __call__(self, seen: Seen) -> Tensor:
+        style = 0.0
+        for scale in self.scales:
+            grams = {gram_name(layer, scale): gram_matrix(seen.features[scale][layer]) for layer in self.layers}
+            errors = [self.weights[name] * self.error(gram, seen.style_grams[name]) for name, gram in grams.items()]
+            style = style + sum(errors)
+        return style / len(self.scales)
+
+
+class Variation:
+    """Total variation of the stylised images. Johnson et al. 2016, section 3.2."""
+
+    def __init__(self, variation: Callable[[Tensor], Tensor]):
+        self.variation = variation
+
+    def __call__(self, seen: Seen) -> Tensor:
+        return self.variation(seen.stylized)
+
+
+class ToneError:
+    """`tone_error` of the stylised images. Not in Johnson et al. 2016."""
+
+    def __call__(self, seen: Seen) -> Tensor:
+        return tone_error(seen.stylized, seen.content_images)
+
+
 class PerceptualLoss(nn.Module):
-    """The weighted content, style and total-variation terms for one style image; holds the style's Gram matrices.
+    """The weighted sum of content, style and total-variation terms for one style image; holds its Gram matrices.
 
     style_image    (1, 3, H, W) RGB in [0, 1]
     error          mean_squared | relative, of features and of Gram matrices; total variation is summed over the image
@@ -113,7 +174,8 @@ class PerceptualLoss(nn.Module):
     style_scales   sizes at which Gram matrices are compared; the paper's is [1]. At 0.5 a layer sees strokes twice as
                    large (as in coarse-to-fine synthesis, Gatys et al. 2017), at a quarter of the cost.
     tone_weight    of `tone_error`, which the paper does not have; 0 leaves it out
-    Style errors are summed over layers and averaged over scales, content errors are summed over layers.
+    terms          more of them by name, {"_target_": a class, "weight": w, **arguments}: an object of the class is a
+                   function of `Seen` to errors (B,)
     """
 
     def __init__(
@@ -129,19 +191,28 @@ class PerceptualLoss(nn.Module):
         style_scales: Sequence[float] = (1.0,),
         style_weights: float | Sequence[float] | Sequence[Sequence[float]] = 1.0,
         tone_weight: float = 0.0,
+        terms: Mapping[str, Mapping] | None = None,
     ):
         super().__init__()
-        self.loss_network = loss_network
-        self.content_layers, self.style_layers = list(content_layers), list(style_layers)
-        self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
-        self.tone_weight = tone_weight
         check_choice("objective.error", error, ERRORS)
         if not content_layers or not style_layers or 1 not in style_scales:
             raise FastStyleError(
                 "objective.content_layers and style_layers each need a layer, and objective.style_scales must contain 1"
             )
-        self.error, self.variation, self.style_scales = ERRORS[error], VARIATIONS[error], list(style_scales)
-        self.weights = weights_by_gram(style_weights, style_layers, style_scales)
+        self.loss_network = loss_network
+        self.content_layers, self.style_layers = list(content_layers), list(style_layers)
+        self.style_scales, self.style_weight = list(style_scales), style_weight
+        style_weights = weights_by_gram(style_weights, style_layers, style_scales)
+        self.terms = {
+            "content_loss": (content_weight, ContentError(content_layers, ERRORS[error])),
+            "style_loss": (style_weight, StyleError(style_layers, style_scales, style_weights, ERRORS[error])),
+            "tv_loss": (tv_weight, Variation(VARIATIONS[error])),
+        }
+        if tone_weight:
+            self.terms["tone_loss"] = (tone_weight, ToneError())
+        for name, term in (terms or {}).items():
+            arguments = {key: value for key, value in term.items() if key != "weight"}
+            self.terms[f"{name}_loss"] = (term["weight"], instantiate(arguments))
         for name, gram in self.style_grams(style_image).items():
             self.register_buffer(name, gram, persistent=False)
 
@@ -149,8 +220,8 @@ class PerceptualLoss(nn.Module):
         """Gram matrices (B, C, C) of style images (B, 3, H, W), by the layer and scale they are compared at."""
         return {
             gram_name(layer, scale): gram_matrix(maps)
-            for scale in self.style_scales
-            for layer, maps in self.loss_network(rescale(style_images, scale), self.style_layers).items()
+            for scale, features in self._features(style_images, self.style_layers).items()
+            for layer, maps in features.items()
         }
 
     def forward(self, stylized: Tensor, content_images: Tensor) -> dict[str, Tensor]:
@@ -163,14 +234,14 @@ class PerceptualLoss(nn.Module):
     def for_content(self, content_images: Tensor) -> Callable[[Tensor], dict[str, Tensor]]:
         """The same terms as a function of `stylized` alone, where many are compared with the same content images."""
         features = self.content_features(content_images)
-        return partial(self._terms, content_images=content_images, content_features=features)
+        return partial(self._means, content_images=content_images, content_features=features)
 
     def content_features(self, content_images: Tensor) -> dict[str, Tensor]:
         """Features of content images (B, 3, H, W) at the content layers, without a graph."""
         with torch.no_grad():
             return self.loss_network(content_images, self.content_layers)
 
-    def _terms(
+    def _means(
         self, stylized: Tensor, content_images: Tensor, content_features: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         terms = self.per_image(stylized, content_images, content_features, dict(self.named_buffers(recurse=False)))
@@ -186,37 +257,29 @@ class PerceptualLoss(nn.Module):
         """The terms of every image, (B,), where `style_grams` has one style, (1, C, C), or one for each, (B, C, C)."""
         # Under autocast the image arrives in bfloat16, which is coarser than 8 bits a channel.
         stylized = stylized.float()
-        content = style = 0.0
-        for scale in self.style_scales:
-            wanted = {*self.style_layers, *self.content_layers} if scale == 1 else self.style_layers
-            features = self.loss_network(rescale(stylized, scale), wanted)
-            if scale == 1:
-                content = sum(
-                    self.error(features[layer].float(), content_features[layer].float())
-                    for layer in self.content_layers
-                )
-            grams = {gram_name(layer, scale): gram_matrix(features[layer]) for layer in self.style_layers}
-            style = style + self._style_error(grams, style_grams)
-        terms = {
-            "content_loss": self.content_weight * content,
-            "style_loss": self.style_weight * style,
-            "tv_loss": self.tv_weight * self.variation(stylized),
-        }
-        if self.tone_weight:
-            terms["tone_loss"] = self.tone_weight * tone_error(stylized, content_images)
-        return terms
-
-    def _style_error(self, grams: dict[str, Tensor], style_grams: dict[str, Tensor]) -> Tensor:
-        errors = [self.weights[name] * self.error(gram, style_grams[name]) for name, gram in grams.items()]
-        return sum(errors) / len(self.style_scales)
+        features = self._features(stylized, {*self.style_layers, *self.content_layers})
+        seen = Seen(stylized, features, style_grams, content_images, content_features)
+        return {name: weight * term(seen) for name, (weight, term) in self.terms.items()}
 
     def without_content(self, images: Tensor) -> dict[str, Tensor]:
         """Weighted "style_loss" and "tv_loss" of textures (B, 3, H, W) in [0, 1], which have no photo to resemble."""
-        images, style_grams = images.float(), dict(self.named_buffers(recurse=False))
+        images = images.float()
+        seen = Seen(images, self._features(images, self.style_layers), dict(self.named_buffers(recurse=False)))
+        terms = {name: self.terms[name] for name in ("style_loss", "tv_loss")}
+        return {name: (weight * term(seen)).mean() for name, (weight, term) in terms.items()}
+
+    def _features(self, images: Tensor, layers: Collection[str]) -> dict[float, dict[str, Tensor]]:
+        """By scale and layer; `layers` are those of full size."""
         return {
-            "style_loss": self.style_weight * self._style_error(self.style_grams(images), style_grams).mean(),
-            "tv_loss": self.tv_weight * self.variation(images).mean(),
+            scale: self.loss_network(rescale(images, scale), layers if scale == 1 else self.style_layers)
+            for scale in self.style_scales
         }
+
+
+def load_perceptual_loss(loss_network: dict, objective: dict, style_image: Tensor) -> PerceptualLoss:
+    """The loss of a config's two sections for a style image (1, 3, H, W) in [0, 1]. Raises FastStyleError."""
+    layers = [*objective["content_layers"], *objective["style_layers"]]
+    return PerceptualLoss(load_loss_network(**loss_network, layers=layers), style_image, **objective)
 
 
 def gram_name(layer: str, scale: float) -> str:

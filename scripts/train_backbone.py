@@ -9,7 +9,6 @@ has Adam's moments, with --start from what was written.
 """
 
 import argparse
-import json
 import platform
 import shlex
 import sys
@@ -22,13 +21,20 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 from rich.progress import Progress, track
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 from torchvision.utils import make_grid
 
-from fast_style.checkpoint import load_transformer, read_metadata
+from fast_style.checkpoint import (
+    BACKBONE_FORMAT,
+    is_backbone,
+    load_backbone,
+    load_transformer,
+    read_metadata,
+    write_safetensors,
+)
+from fast_style.commands import CONFIGS
 from fast_style.data.content import CROP_MARGIN, ImageFolder, RandomCrops
 from fast_style.data.images import find_images, write_image
 from fast_style.data.procedural import procedural_image
@@ -36,16 +42,11 @@ from fast_style.data.styles import read_style_image
 from fast_style.errors import FastStyleError
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.losses import PerceptualLoss
+from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.loss_network import load_loss_network
-from fast_style.networks.multi_style import (
-    FORMAT,
-    STATISTICS_LAYERS,
-    Backbone,
-    is_backbone,
-    load_backbone,
-    style_statistics,
-)
+from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.training.data_parallel import DataParallel
+from fast_style.training.warm_start import STATISTICS_LAYERS, style_statistics
 
 AVERAGING = 0.999  # decay of the running average of the weights, a step
 SAVE_EVERY = 300  # seconds
@@ -74,17 +75,15 @@ def draw_procedural(count: int, side: int, seed: int) -> list[np.ndarray]:
     return [procedural_image(side, generator) for generator in track(generators, "drawing procedural images")]
 
 
-def save(path: Path, backbone: Backbone, model: dict, styles: list[str], history: list[dict]) -> None:
+def save(path: Path, backbone: MultiStyleNet, model: dict, styles: list[str], history: list[dict]) -> None:
     """Write the backbone in half precision."""
-    described = {"model": model, "styles": styles, "training": history}
-    metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in described.items()}
-    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in backbone.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata)
+    state_dict = {name: tensor.half() for name, tensor in backbone.state_dict().items()}
+    metadata = {"format": BACKBONE_FORMAT, "model": model, "styles": styles, "training": history}
+    write_safetensors(path, state_dict, metadata)
 
 
 @torch.no_grad()
-def preview(backbone: Backbone, photos: list[np.ndarray], styles: list[Tensor], side: int) -> Tensor:
+def preview(backbone: MultiStyleNet, photos: list[np.ndarray], styles: list[Tensor], side: int) -> Tensor:
     """The first eleven styles, each with three photos as the backbone paints them."""
     crops = [torch.from_numpy(photo[:side, :side].copy()).permute(2, 0, 1) / 255 for photo in photos[:3]]
     shown = torch.arange(min(len(styles), 11))
@@ -95,7 +94,7 @@ def preview(backbone: Backbone, photos: list[np.ndarray], styles: list[Tensor], 
     return make_grid(torch.stack(columns, 1).flatten(0, 1), nrow=8)
 
 
-def begin_from(path: Path, backbone: Backbone, model: dict, styles: list[str]) -> list[dict]:
+def begin_from(path: Path, backbone: MultiStyleNet, model: dict, styles: list[str]) -> list[dict]:
     """Load an earlier backbone, or a trained style, which is then what all styles begin with; returns its history.
 
     Styles that the earlier backbone did not have begin as its average one. Raises FastStyleError for a file that is
@@ -126,7 +125,7 @@ class Training:
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: MultiStyleNet,
         loss: PerceptualLoss,
         grams: dict[str, Tensor],
         batch_size: int,
@@ -213,7 +212,7 @@ def main() -> None:
     device = pick_device()
     if device.type == "cpu":
         keep_freed_memory()
-    with hydra.initialize_config_dir(str(Path(__file__).resolve().parents[1] / "configs"), version_base="1.3"):
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = OmegaConf.to_container(hydra.compose("train"))
     paths = [path for item in args.styles for path in (find_images(item) if Path(item).is_dir() else [Path(item)])]
     names = [path.stem for path in paths]
@@ -232,10 +231,10 @@ def main() -> None:
         raise FastStyleError(f"--photos {args.photos}: training needs more than the 100 photos that are held out")
     crops = RandomCrops(photos + draw_procedural(args.procedural, side, args.seed), args.image_size, args.seed)
 
-    backbone, history = Backbone(config["model"], statistics).to(device), []
+    backbone, history = MultiStyleNet(config["model"], statistics).to(device), []
     if args.start:
         history = begin_from(args.start, backbone, config["model"], names)
-    backbone.to(memory_format=torch.channels_last)
+    accelerate(backbone).to(memory_format=torch.channels_last)
     training = Training(backbone, loss, grams, args.batch_size, args.lr)
     earlier_hours = 0.0
     if args.resume:

@@ -30,15 +30,15 @@ from torch import Tensor
 from torchvision.transforms.functional import center_crop, to_pil_image
 from torchvision.utils import make_grid
 
-from fast_style.checkpoint import load_transformer, read_metadata
+from fast_style.checkpoint import load_backbone, load_transformer, read_metadata
 from fast_style.data.images import find_images, read_image, resize_short_side, write_image
 from fast_style.data.styles import file_sha256
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device
 from fast_style.inference.stylize import stylize
-from fast_style.networks.multi_style import SHIPPED, load_backbone
 from fast_style.networks.transformer_net import TransformerNet
 from fast_style.training.callbacks import parse_duration
+from fast_style.training.warm_start import SHIPPED
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = [Path(skimage.__file__).parent / "data" / name for name in ("chelsea.png", "coffee.png", "astronaut.png")]

@@ -18,7 +18,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
-sys.path.insert(0, str(ROOT))  # train.py and infer.py are no part of the package
+sys.path.insert(0, str(ROOT))  # the benchmarks and the scripts are no part of the package
 
 CHANNELS = {
     "vgg16": cfgs["D"],
@@ -151,11 +151,10 @@ def trained(tmp_path_factory) -> Path:
 @pytest.fixture
 def train_in_process(compose_config, tmp_path):
     """train_in_process(*overrides) -> the folder of a tiny run in this process."""
-    from train import train
+    from fast_style.training.fit import fit
 
     def run(folder: str, *overrides: str) -> Path:
-        cfg = compose_config("train", *TINY_RUN, *overrides, f"run_dir={tmp_path / folder}")
-        train(cfg)
+        fit(compose_config("train", *TINY_RUN, *overrides, f"run_dir={tmp_path / folder}"))
         return tmp_path / folder
 
     return run

@@ -19,9 +19,9 @@ from safetensors import safe_open
 
 from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.data.images import read_image
+from fast_style.inference.files import find_inputs, name_outputs
 from fast_style.inference.stylize import stylize
 from fast_style.networks.loss_network import load_loss_network
-from infer import find_inputs, name_outputs
 
 
 def size_of(path):

@@ -11,7 +11,7 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-import optimize
+from fast_style.commands.optimize import optimize
 from fast_style.data.images import read_image
 from fast_style.errors import FastStyleError
 
@@ -26,7 +26,7 @@ def run_task(compose_config, photo, tmp_path):
         content = [] if task == "texture" else [f"content={photo(tmp_path / 'photo.png', 24, 32)}"]
         output = tmp_path / "out" / f"{task}.png"
         cfg = compose_config("optimize", f"task={task}", *content, *TINY, f"output={output}", *overrides)
-        optimize.run(cfg)
+        optimize(cfg)
         return read_image(output)
 
     return build

@@ -16,13 +16,13 @@ from fast_style.networks.transformer_net import TransformerNet
 
 # Sums of absolute weights after four steps.
 RUNS = {
-    "style_transfer": ["objective.style_weight=3", "optimizer.lr=4e-3"],
+    "style_transfer": ["model.noise=false", "objective.style_weight=3", "optimizer.lr=4e-3"],
     "paper": ["model=paper", "model.channels=[4,8]", "model.residual_blocks=1", "optimizer.lr=4e-3"],
     "texture": ["task=texture", "objective=texture", "generator.channels=[8,8]"],
     "diverse": ["task=diverse_style_transfer", "objective=texture", "generator.channels=[8,8]", "diversity_weight=0.1"],
 }
 PICTURE = [107.8424, 54.4852, 108.6831, 146]
-WEIGHTS = {"style_transfer": 182.712726, "paper": 251.863955, "texture": 348.272168, "diverse": 369.979267}
+WEIGHTS = {"style_transfer": 182.645075, "paper": 251.863955, "texture": 348.272168, "diverse": 369.979267}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -30,7 +30,7 @@ def test_weights_after_four_steps(train_in_process, name):
     folder = train_in_process(name, *TINY_RUN, "max_steps=4", "init_from=null", *RUNS[name])
     tensors = load_file(folder / "model.safetensors")
     total = sum(tensor.double().abs().sum().item() for tensor in tensors.values())
-    assert total == pytest.approx(WEIGHTS[name], rel=1e-5)
+    assert total == pytest.approx(WEIGHTS[name], rel=3e-4), "another order of sums, through Adam, is worth 1.5e-4"
 
 
 def test_a_picture_by_a_file_of_the_first_format(run, tmp_path):

@@ -64,7 +64,7 @@ def find_images(root: str | Path) -> list[Path]:
     return sorted(found)
 
 
-def read_image(path: str | Path, max_size: int | None = None) -> tuple[Tensor, Tensor | None]:
+def read_image(path: str | Path | BytesIO, max_size: int | None = None) -> tuple[Tensor, Tensor | None]:
     """An image file as float32 RGB, and its alpha.
 
     Returns (3, H, W) sRGB and (1, H, W) alpha, both in [0, 1]; alpha is None if the file stores no transparency.

@@ -8,7 +8,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from fast_style.data.images import write_image
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, one_line
 from fast_style.inference.stylize import stylize
 from fast_style.networks.texture_generator import TextureGenerator
 
@@ -44,7 +44,7 @@ def sample_files(
         try:
             texture = sample_texture(generator, size, seed, index, precision)
         except RuntimeError as error:  # out of memory has no type of its own on the CPU
-            raise FastStyleError(f"size={size[1]}x{size[0]}: {str(error).splitlines()[0]}") from error
+            raise FastStyleError(f"size={size[1]}x{size[0]}: {one_line(error)}") from error
         write_image(path, texture)
 
 

@@ -12,7 +12,7 @@ from rich.progress import track
 from torch import Tensor
 
 from fast_style.data.images import read_image, write_image
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, one_line
 from fast_style.networks.transformer_net import TransformerNet
 
 WAITING_PIXELS = 2**25  # of images that wait for others of their size: 0.4 GB
@@ -116,8 +116,8 @@ def _stylize(transformer: TransformerNet, batch: list[Picture], precision: str) 
         return [picture._replace(image=image) for picture, image in zip(batch, stylized, strict=True)]
     except RuntimeError as error:  # out of memory has no type of its own on the CPU
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            raise FastStyleError(f"compile=true fails here: {str(error).splitlines()[0]}") from error
-        reason = str(error).splitlines()[0]
+            raise FastStyleError(f"compile=true fails here: {one_line(error)}") from error
+        reason = one_line(error)
     # Not in the except block: until its end the failed pass keeps its memory.
     if len(batch) > 1:
         return [picture for single in batch for picture in _stylize(transformer, [single], precision)]

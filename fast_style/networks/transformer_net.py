@@ -7,11 +7,9 @@ The network of Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style T
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fast_style.errors import check_choice
-from fast_style.networks.fast_layers import instance_norm, padded_conv
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -19,9 +17,6 @@ class InstanceNorm(nn.InstanceNorm2d):
 
     def __init__(self, channels: int):
         super().__init__(channels, affine=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return instance_norm(x, self.weight, self.bias, self.eps)
 
 
 NORMS = {"instance": InstanceNorm, "batch": nn.BatchNorm2d}
@@ -33,32 +28,28 @@ class ConvLayer(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: str):
         amount = 0 if padding == "none" else kernel_size // 2
         mode = padding if padding in ("reflect", "replicate") and amount else "zeros"
-        super().__init__(
-            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=amount, padding_mode=mode),
-        )
+        super().__init__(nn.Conv2d(in_channels, out_channels, kernel_size, stride, amount, padding_mode=mode))
 
-    def forward(self, x: Tensor) -> Tensor:
-        (conv,) = self
-        if conv.padding_mode != "reflect":
-            return conv(x)
-        return padded_conv(x, conv.weight, conv.bias, conv.padding[0], "reflect", conv.stride[0])
+
+PERIODS, FINE_PERIOD = (61, 67, 71, 73, 79), 251
 
 
 class Noise(nn.Module):
     """Adds one random value a pixel to all channels, to each with a strength that is learnt (Karras et al. 2019).
 
-    Without it a flat part of a photo can only become a pattern that repeats with every coarse pixel: a weave. The noise
-    is always the same, a square tile for every place in a network, of periods that together hardly ever repeat. In
-    training it begins where the features themselves decide, so that no part of the tile is learnt by heart.
+    Without it a flat part of a photo can only become a pattern that repeats with every few pixels: a weave. The noise
+    is always the same, a square tile that repeats; those of a network have coprime periods, so together they do not.
+    In training it begins where the features themselves decide, so that no part of a tile is learnt by heart.
+
+    channels   of the features
+    seed       of the tile; one for every place in a network
+    period     side of the tile, in pixels of the features
     """
 
-    PERIODS = (61, 67, 71, 73, 79)  # coprime
-
-    def __init__(self, channels: int, place: int):
+    def __init__(self, channels: int, seed: int, period: int):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(channels))
-        period = self.PERIODS[place % len(self.PERIODS)]
-        tile = torch.randn(period, period, generator=torch.Generator().manual_seed(place))
+        tile = torch.randn(period, period, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("tile", tile, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,15 +86,11 @@ class ResidualBlock(nn.Module):
         return identity + self.body(x)
 
 
-# PHASES[a][t][k]: whether coarse pixel p - 1 + t lies under neighbour k, of the three that a 3x3 convolution sees along
-# an axis, of the fine pixels 2p - 1 (a = 0) and 2p (a = 1).
-PHASES = [[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]]
-
-
 class UpsampleConv(nn.Sequential):
     """Twofold upsampling: by interpolation and a convolution, or by the paper's fractionally strided convolution.
 
-    The border is replicated; for "nearest" that is the same as reflection after upsampling.
+    (B, C, H, W) -> (B, C', 2 H, 2 W). The border is replicated; for "nearest" that is the same as reflection after
+    upsampling.
     """
 
     def __init__(self, in_channels: int, out_channels: int, upsampling: str):
@@ -114,57 +101,6 @@ class UpsampleConv(nn.Sequential):
             super().__init__(
                 nn.Upsample(scale_factor=2, mode=upsampling), ConvLayer(in_channels, out_channels, 3, 1, "replicate")
             )
-            self.register_buffer("phases", torch.tensor(PHASES, dtype=torch.float32), persistent=False)
-            # Bilinear upsampling is nearest-neighbour upsampling and this; like every convolution it may come last.
-            tent = torch.tensor([0.25, 0.5, 0.25])
-            blur = torch.outer(tent, tent).repeat(out_channels, 1, 1, 1) if upsampling == "bilinear" else None
-            self.register_buffer("blur", blur, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C', 2 H, 2 W).
-
-        Nearest-neighbour upsampling and convolution are one convolution of the coarse image with four times the
-        channels, one for each pixel of a 2x2 block (Shi et al. 2016): 4/9 of the work.
-        """
-        if len(self) == 1:
-            return super().forward(x)
-        (conv,) = self[1]
-        with torch.autocast(x.device.type, enabled=False):
-            weight = torch.einsum("atk,bul,cdkl->abcdtu", self.phases, self.phases, conv.weight)
-        weight = weight.reshape(-1, conv.in_channels, 2, 2)
-        fine = interleave(padded_conv(x, weight, conv.bias.repeat(4), 1, "replicate"))  # and a pixel around
-        if self.blur is not None:
-            return F.conv2d(fine, self.blur, groups=conv.out_channels)
-        return fine[..., 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
-
-
-class ToRGB(ConvLayer):
-    """The last convolution.
-
-    Three output channels would leave most of a processor's lanes idle, so it computes the twelve of a 2x2 block of
-    pixels at once, by a kernel one larger, with stride 2.
-    """
-
-    def __init__(self, in_channels: int, kernel_size: int, padding: str):
-        super().__init__(in_channels, 3, kernel_size, 1, padding)
-
-    def forward(self, x: Tensor) -> Tensor:
-        (conv,) = self
-        if x.shape[-2] % 2 or x.shape[-1] % 2:
-            return super().forward(x)
-        with torch.autocast(x.device.type, enabled=False):
-            shifted = [F.pad(conv.weight, (right, 1 - right, down, 1 - down)) for down in (0, 1) for right in (0, 1)]
-        weight, bias, amount = torch.cat(shifted), conv.bias.repeat(4), conv.padding[0]
-        if conv.padding_mode == "reflect":
-            return interleave(padded_conv(x, weight, bias, amount, "reflect", stride=2))
-        return interleave(F.conv2d(x, weight, bias, 2, amount))
-
-
-def interleave(blocks: Tensor) -> Tensor:
-    """(B, 4 C, H, W), the channels of 2x2 blocks of pixels row by row -> (B, C, 2 H, 2 W) (Shi et al. 2016)."""
-    rows, columns = blocks.shape[-2:]
-    pixels = blocks.permute(0, 2, 3, 1).unflatten(3, (2, 2, -1)).transpose(2, 3)
-    return pixels.reshape(len(blocks), 2 * rows, 2 * columns, -1).permute(0, 3, 1, 2)
 
 
 class TransformerNet(nn.Module):
@@ -178,7 +114,7 @@ class TransformerNet(nn.Module):
     padding          reflect: every convolution pads by reflection
                      input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad
     output           linear | tanh (scaled to [0, 1])
-    noise            whether every residual block begins with noise; not in Johnson et al. 2016
+    noise            whether noise is added to every residual block and after every upsampling; not in Johnson et al.
     """
 
     def __init__(
@@ -210,11 +146,12 @@ class TransformerNet(nn.Module):
             conv = ConvLayer(c_in, c_out, 3, 2, outer) if index else ConvLayer(c_in, c_out, first, 1, outer)
             layers += [conv, NORMS[norm](c_out), nn.ReLU(inplace=True)]
         for place in range(residual_blocks):
-            extra = Noise(channels[-1], place) if noise else nn.Identity()
+            extra = Noise(channels[-1], place, PERIODS[place % len(PERIODS)]) if noise else nn.Identity()
             layers += [ResidualBlock(channels[-1], norm, inner, extra)]
-        for c_in, c_out in zip(channels[:0:-1], channels[-2::-1], strict=True):
-            layers += [UpsampleConv(c_in, c_out, upsampling), NORMS[norm](c_out), nn.ReLU(inplace=True)]
-        layers += [ToRGB(channels[0], last, outer)]
+        for place, (c_in, c_out) in enumerate(zip(channels[:0:-1], channels[-2::-1], strict=True), residual_blocks):
+            extra = [Noise(c_out, place, FINE_PERIOD)] if noise else []
+            layers += [UpsampleConv(c_in, c_out, upsampling), *extra, NORMS[norm](c_out), nn.ReLU(inplace=True)]
+        layers += [ConvLayer(channels[0], 3, last, 1, outer)]
         self.layers = nn.Sequential(*layers)
         self.output = output
 

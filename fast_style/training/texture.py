@@ -1,23 +1,25 @@
-"""TextureNetwork: trains a TextureGenerator to draw textures, or variants of photos, that have a picture's style.
+"""task=texture and task=diverse_style_transfer: train a TextureGenerator to draw textures, or variants of photos.
 
 Ulyanov et al., "Texture Networks" (ICML 2016), and "Improved Texture Networks: Maximizing Quality and Diversity in
 Feed-forward Stylization and Texture Synthesis" (CVPR 2017).
 """
 
 import sys
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from fast_style.data.styles import find_style_image, read_style_image
 from fast_style.errors import FastStyleError
-from fast_style.losses import PerceptualLoss
-from fast_style.networks.loss_network import load_loss_network
+from fast_style.inference.sampling import Variant, sample_files
+from fast_style.inference.stylize import stylize_files
 from fast_style.networks.texture_generator import TextureGenerator
-from fast_style.training.style_transfer import adam
+from fast_style.training.style_transfer import SAMPLE_PHOTO
+from fast_style.training.task import Task
 
+PICTURE_SIZE = (512, 512)  # of the texture that a training ends with
 VARIANTS = 2  # of each photo in a training step: the fewest that have a distance
 VALIDATION_COUNT = 8  # textures
 VALIDATION_SEED = 2**32 - 1  # training may have any other
@@ -48,8 +50,120 @@ def diversity(samples: Tensor) -> Tensor:
     return (distances.sum((-2, -1)) / (count * (count - 1))).mean()
 
 
-class NoContent(pl.LightningDataModule):
-    """Batches for textures, which have no content images: nothing of a batch is read but its length."""
+class GeneratorTask(Task):
+    """What both tasks of a TextureGenerator share.
+
+    Noise is a function of the seed, the step and the place in the batch alone, so that a resumed run sees the noise it
+    would have seen.
+    """
+
+    content: bool  # whether the generator sees a photo beside the noise
+
+    def __init__(self, config: dict):
+        super().__init__(config)
+        self.generator = TextureGenerator(**config["generator"], content=self.content)
+        self.diversity_weight, self.seed = config["diversity_weight"], config["seed"]
+
+    @staticmethod
+    def check(config: dict) -> None:
+        name = config["task"]["name"]
+        if config["init_from"] not in (None, "auto"):
+            raise FastStyleError(f"init_from={config['init_from']}: task={name} starts from scratch")
+        if config["compile"] is True:
+            raise FastStyleError(f"compile=true: task={name} is not compiled")
+        if config["diversity_weight"] < 0:
+            raise FastStyleError(f"diversity_weight={config['diversity_weight']}: must be at least 0")
+
+    @property
+    def network(self) -> TextureGenerator:
+        return self.generator
+
+    def seeds(self, stage: str, batch_index: int, count: int) -> list[tuple[int, ...]]:
+        seed = (VALIDATION_SEED, batch_index) if stage == "val" else (self.seed, self.global_step)
+        return [(*seed, self.global_rank, index) for index in range(count)]
+
+    def add_diversity(self, terms: dict[str, Tensor], samples: Tensor, stage: str) -> dict[str, Tensor]:
+        """The terms and that of diversity, if it has a weight, for samples (groups, N, 3, H, W)."""
+        if stage == "val":
+            self.log("val/diversity", diversity(samples.detach().clamp(0, 1)), batch_size=len(samples), sync_dist=True)
+        if not self.diversity_weight:
+            return terms
+        # Departs from Ulyanov et al. 2017 by a constant: their distance is a sum over pixels, not a mean.
+        return terms | {"diversity_loss": -self.diversity_weight * ensemble_entropy(samples)}
+
+
+class Texture(GeneratorTask):
+    """task=texture (Ulyanov et al. 2016): noise becomes a texture."""
+
+    content = False
+
+    def __init__(self, config: dict):
+        super().__init__(config)
+        self.size = (config["image_size"], config["image_size"])
+
+    @staticmethod
+    def check(config: dict) -> None:
+        GeneratorTask.check(config)
+        if config["photo"]:
+            raise FastStyleError(f"photo={config['photo']}: task=texture has no photo to stylise")
+        if config["diversity_weight"] and config["batch_size"] < 2:
+            raise FastStyleError("batch_size=1: the diversity term compares textures; give 2, or diversity_weight=0")
+
+    def data(self, config: dict) -> "BatchSizes":
+        return BatchSizes(config["batch_size"])
+
+    def forward(self, count: int, stage: str, batch_index: int) -> Tensor:
+        """Textures (count, 3, H, W)."""
+        return self.generator(self.generator.draw_noise(self.size, self.seeds(stage, batch_index, count)), self.size)
+
+    def terms(self, batch: Tensor, stage: str, batch_index: int) -> dict[str, Tensor]:
+        textures = self(len(batch), stage, batch_index)
+        return self.add_diversity(self.perceptual_loss.without_content(textures), textures[None], stage)
+
+    def preview(self, batch: Tensor) -> Tensor:
+        return self(len(batch), "val", 0)
+
+    def draw(self, config: dict, folder: Path) -> tuple[Path, list[str]]:
+        sample_files(self.generator, [folder / "texture.png"], PICTURE_SIZE, config["seed"])
+        return folder / "texture.png", []
+
+    def next_command(self, model: Path) -> str:
+        return f"Draw more of it:\n\n  python infer.py ckpt={model} count=4 size=512"
+
+
+class DiverseStyleTransfer(GeneratorTask):
+    """task=diverse_style_transfer (Ulyanov et al. 2017): a photo and noise become one of many stylised photos."""
+
+    content = True
+
+    def forward(self, content_images: Tensor, variants: int, stage: str, batch_index: int) -> Tensor:
+        """Each of the photos (B, 3, H, W) in so many ways: (B, variants, 3, H, W)."""
+        repeated = content_images.repeat_interleave(variants, 0)
+        size = tuple(repeated.shape[-2:])
+        noise = self.generator.draw_noise(size, self.seeds(stage, batch_index, len(repeated)))
+        return self.generator(noise, size, repeated).unflatten(0, (len(content_images), variants))
+
+    def terms(self, batch: Tensor, stage: str, batch_index: int) -> dict[str, Tensor]:
+        samples = self(batch, VARIANTS, stage, batch_index)
+        terms = self.perceptual_loss(samples.flatten(0, 1), batch.repeat_interleave(VARIANTS, 0))
+        return self.add_diversity(terms, samples, stage)
+
+    def preview(self, batch: Tensor) -> Tensor:
+        """Each photo beside three variants of it: (4 B, 3, H, W)."""
+        return torch.cat([batch[:, None], self(batch, 3, "val", 0)], 1).flatten(0, 1)
+
+    def draw(self, config: dict, folder: Path) -> tuple[Path, list[str]]:
+        picture = folder / "stylized.png"
+        variant = Variant(self.generator, config["seed"], 0)
+        failures = stylize_files(variant, {Path(config["photo"] or SAMPLE_PHOTO): picture})
+        return picture, list(failures.values())
+
+    def next_command(self, model: Path) -> str:
+        return f"Stylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg count=4"
+
+
+class BatchSizes(pl.LightningDataModule):
+    """Batches for textures, which see no photos: nothing of a batch is read but its length."""
 
     def __init__(self, batch_size: int):
         super().__init__()
@@ -60,72 +174,3 @@ class NoContent(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         return DataLoader(range(VALIDATION_COUNT), VALIDATION_COUNT)
-
-
-class TextureNetwork(pl.LightningModule):
-    """task=texture and task=diverse_style_transfer. `config` is the resolved training config as plain data.
-
-    Noise is a function of the seed, the step and the place in the batch alone, so that a resumed run sees the noise it
-    would have seen.
-    """
-
-    def __init__(self, config: dict):
-        super().__init__()
-        self.save_hyperparameters()
-        style, objective = dict(config["style"]), config["objective"]
-        style_size = style.pop("style_size")
-        self.style_image = find_style_image(**style)
-        self.generator = TextureGenerator(**config["generator"], content=config["task"] != "texture")
-        layers = [*objective["content_layers"], *objective["style_layers"]]
-        self.perceptual_loss = PerceptualLoss(
-            load_loss_network(**config["loss_network"], layers=layers),
-            read_style_image(self.style_image, style_size),
-            **objective,
-        )
-        self.diversity_weight = config["diversity_weight"]
-        if self.diversity_weight and config["task"] == "texture" and config["batch_size"] < 2:
-            raise FastStyleError("batch_size=1: the diversity term compares textures; give 2, or diversity_weight=0")
-        self.size, self.seed = (config["image_size"], config["image_size"]), config["seed"]
-        self.optimizer = config["optimizer"]
-        self.max_steps = config["max_steps"]  # -1 until a budget sets it
-
-    def forward(self, batch: Tensor, variants: int, seed: tuple[int, ...]) -> Tensor:
-        """Samples (groups, N, 3, H, W) that compare with one another: all textures of a batch, or `variants` of each of
-        its photos."""
-        content_images = batch.repeat_interleave(variants, 0) if self.generator.content else None
-        count = len(batch) if content_images is None else len(content_images)
-        size = self.size if content_images is None else tuple(content_images.shape[-2:])
-        noise = self.generator.draw_noise(size, [(*seed, index) for index in range(count)])
-        groups = 1 if content_images is None else len(batch)
-        return self.generator(noise, size, content_images).unflatten(0, (groups, -1))
-
-    def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        return self._log_terms("train", batch, (self.seed, self.global_step, self.global_rank))
-
-    def validation_step(self, batch: Tensor, batch_index: int) -> None:
-        self._log_terms("val", batch, (VALIDATION_SEED, batch_index, self.global_rank))
-
-    def preview(self, batch: Tensor) -> Tensor:
-        """Textures, or each photo beside three variants of it: (N, 3, H, W)."""
-        samples = self(batch, 3, (VALIDATION_SEED, 0, 0))
-        return torch.cat([batch[:, None], samples], 1).flatten(0, 1) if self.generator.content else samples[0]
-
-    def _log_terms(self, stage: str, batch: Tensor, seed: tuple[int, ...]) -> Tensor:
-        samples = self(batch, VARIANTS, seed)
-        images = samples.flatten(0, 1)
-        if self.generator.content:
-            terms = self.perceptual_loss(images, batch.repeat_interleave(VARIANTS, 0))
-        else:
-            terms = self.perceptual_loss.without_content(images)
-        if self.diversity_weight:
-            # Departs from Ulyanov et al. 2017 by a constant: their distance is a sum over pixels, not a mean.
-            terms["diversity_loss"] = -self.diversity_weight * ensemble_entropy(samples)
-        total = sum(terms.values())
-        values = {f"{stage}/{name}": value.detach() for name, value in (terms | {"total_loss": total}).items()}
-        if stage == "val":
-            values["val/diversity"] = diversity(samples.clamp(0, 1))
-        self.log_dict(values, prog_bar=stage == "train", batch_size=len(images), sync_dist=stage == "val")
-        return total
-
-    def configure_optimizers(self) -> dict:
-        return adam(self, self.generator, **self.optimizer)

@@ -11,9 +11,9 @@ from conftest import ROOT
 
 from fast_style.ancestors.optimization import optimize_pixels
 from fast_style.ancestors.portilla_simoncelli import COLOR_WEIGHT, PortillaSimoncelliLoss, principal_colors
+from fast_style.commands.optimize import optimize
 from fast_style.data.images import read_image
 from fast_style.errors import FastStyleError
-from optimize import run
 
 TEXTURE_TASK = ("task=portilla_simoncelli", "image_size=128", "max_steps=3", "device=cpu")
 
@@ -93,7 +93,7 @@ def test_sizes(plenoptic, texture):
 
 def test_the_task(plenoptic, compose_config, tmp_path, capsys):
     output = tmp_path / "out.png"
-    run(compose_config("optimize", *TEXTURE_TASK, "style=mosaic", f"output={output}"))
+    optimize(compose_config("optimize", *TEXTURE_TASK, "style=mosaic", f"output={output}"))
     assert read_image(output)[0].shape == (3, 128, 128)
     assert "principal colours: 3, parameters: 2,130" in capsys.readouterr().out
 
@@ -102,6 +102,6 @@ def test_without_plenoptic(monkeypatch, compose_config, tmp_path):
     for name in ("plenoptic", "plenoptic.loss", "plenoptic.models"):
         monkeypatch.setitem(sys.modules, name, None)  # as if it could not be found
     with pytest.raises(FastStyleError, match=r'pip install -e "\.\[plenoptic\]"') as error:
-        run(compose_config("optimize", *TEXTURE_TASK, f"output={tmp_path}/out.png"))
+        optimize(compose_config("optimize", *TEXTURE_TASK, f"output={tmp_path}/out.png"))
     assert len(str(error.value).splitlines()) == 1
     assert "\nplenoptic = " in (ROOT / "pyproject.toml").read_text()

@@ -21,7 +21,7 @@ from benchmarks.norms import (
     summary,
 )
 from fast_style.errors import FastStyleError
-from train import TASKS
+from fast_style.training.task import task_class
 
 TINY = [*TINY_RUN, "generator.channels=[6,4,3]", "generator.branch_channels=2", "max_steps=5", "preview_every=2"]
 RESULT = ROOT / "benchmarks" / "results" / "norms.json"
@@ -62,7 +62,7 @@ def test_curves_begin_with_the_same_weights(task, tmp_path):
     for overrides in CURVES[task].values():
         config = OmegaConf.to_container(config_of(task, [*TINY, *overrides], tmp_path), resolve=True)
         torch.manual_seed(0)
-        module = TASKS[task](config)
+        module = task_class(config)(config)
         states.append(dict((module.transformer if task == "style_transfer" else module.generator).named_parameters()))
     first, *others = states
     assert others

@@ -8,9 +8,9 @@ import yaml
 from conftest import ROOT
 from torch import nn
 
-from fast_style.networks.transformer_net import ResidualBlock, ToRGB, TransformerNet, UpsampleConv, reflection_indices
+from fast_style.networks.transformer_net import Noise, ResidualBlock, TransformerNet, UpsampleConv, reflection_indices
 
-CONFIGS = ("johnson", "paper", "slim")
+CONFIGS = ("johnson", "paper", "slim", "medium")
 
 
 def model_config(name):
@@ -40,6 +40,7 @@ def test_johnson_is_the_default_and_has_the_published_layers():
         "upsampling": "nearest",
         "padding": "reflect",
         "output": "linear",
+        "noise": False,
     }
     assert str(net) == str(build("johnson"))
     assert parameter_count(net) == 1_679_235
@@ -72,6 +73,8 @@ def test_parameter_count_follows_from_the_config(name):
     expected += config["residual_blocks"] * 2 * (conv(channels[-1], channels[-1], 3) + 2 * channels[-1])
     for fine, coarse in zip(channels, channels[1:], strict=False):
         expected += conv(fine, coarse, 3) + 2 * coarse + conv(coarse, fine, 3) + 2 * fine
+    if config["noise"]:
+        expected += config["residual_blocks"] * channels[-1] + sum(channels[:-1])
     assert parameter_count(build(name)) == expected
 
 
@@ -116,7 +119,7 @@ def test_paper_output_is_a_picture():
 
 
 def test_residual_block_adds_the_middle_of_its_input():
-    block = ResidualBlock(4, "batch", "none").eval()
+    block = ResidualBlock(4, "batch", "none", nn.Identity()).eval()
     for parameter in block.parameters():
         nn.init.zeros_(parameter)
     x = torch.rand(1, 4, 9, 11)
@@ -151,21 +154,6 @@ def test_reflection_indices_are_numpy_pad(size, before, after):
     np.testing.assert_array_equal(reflection_indices(size, before, after, torch.device("cpu")), expected)
 
 
-@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
-def test_upsampling_is_interpolation_and_a_convolution(upsampling):
-    torch.manual_seed(0)
-    layer = UpsampleConv(3, 5, upsampling).double()
-    x = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
-    (conv,) = layer[1]
-    upsampled = F.interpolate(x, scale_factor=2, mode=upsampling)
-    expected = F.conv2d(F.pad(upsampled, (1, 1, 1, 1), mode="replicate"), conv.weight, conv.bias)
-    torch.testing.assert_close(layer(x), expected)
-    weights = torch.randn_like(expected)
-    wanted = [x, conv.weight, conv.bias]
-    got, hoped = (torch.autograd.grad((value * weights).sum(), wanted) for value in (layer(x), expected))
-    torch.testing.assert_close(got, hoped)
-
-
 def test_replication_before_is_reflection_after_nearest_upsampling():
     """The border of the published ports, which reflect before every convolution."""
     x = torch.randn(1, 2, 3, 4)
@@ -186,23 +174,51 @@ def test_upsampling_a_constant_leaves_no_checkerboard():
     assert interior_variation("transposed") > 1e-2, "and the paper's upsampling does"
 
 
-@pytest.mark.parametrize("padding", ["reflect", "zeros"])
-@pytest.mark.parametrize("kernel_size, size", [(3, (4, 6)), (9, (10, 8)), (3, (5, 4))])
-def test_last_convolution_in_blocks_is_the_convolution(padding, kernel_size, size):
-    torch.manual_seed(0)
-    layer, images = ToRGB(2, kernel_size, padding).double(), torch.randn(2, 2, *size, dtype=torch.float64)
-    (conv,) = layer
-    amount, mode = kernel_size // 2, {"reflect": "reflect", "zeros": "constant"}[padding]
-    expected = F.conv2d(F.pad(images, (amount,) * 4, mode), conv.weight, conv.bias)
-    torch.testing.assert_close(layer(images), expected)
-    weights = torch.randn_like(expected)
-    (own,) = torch.autograd.grad((layer(images) * weights).sum(), conv.weight)
-    torch.testing.assert_close(own, torch.autograd.grad((expected * weights).sum(), conv.weight)[0])
-
-
 @pytest.mark.parametrize("channels", [(4,), (4, 6), (4, 6, 8)])
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 9)])
 def test_shallow_networks_take_every_size_too(channels, size):
     images = torch.rand(1, 3, *size)
     assert TransformerNet(channels, residual_blocks=1)(images).shape == images.shape
     TransformerNet(channels, residual_blocks=1, kernel_sizes=(9, 1))(images).sum().backward()
+
+
+def test_noise_is_the_same_everywhere_and_always():
+    """A value a pixel, in every channel with its own strength; the tile repeats."""
+    noise = Noise(3, seed=1, period=31).eval()
+    nn.init.normal_(noise.weight)
+    added = noise(torch.zeros(2, 3, 100, 140))
+    again = Noise(3, seed=1, period=31).eval()
+    again.load_state_dict(noise.state_dict())
+    assert torch.equal(again(torch.zeros(1, 3, 30, 20)), added[:1, :, :30, :20])
+    period = len(noise.tile)
+    for channel in range(3):
+        torch.testing.assert_close(added[1, channel, :period, :period], noise.weight[channel] * noise.tile)
+    assert torch.equal(added[..., period:, :], added[..., :-period, :])
+    assert torch.equal(added[..., period:], added[..., :-period])
+    assert 0.9 < noise.tile.std() < 1.1 and abs(noise.tile.mean()) < 0.05
+
+
+def test_noise_begins_elsewhere_for_other_images_in_training():
+    noise = Noise(4, seed=0, period=61).train()
+    nn.init.ones_(noise.weight)
+    images = torch.randn(2, 4, 12, 15)
+    added = noise(images) - images
+    assert not torch.allclose(added[0], added[1], atol=0.1)
+    torch.testing.assert_close(noise(images[1:]) - images[1:], added[1:])
+    rolled = [noise.tile.roll((-down, -right), (0, 1)) for down in range(61) for right in range(61)]
+    assert any(torch.allclose(tile[:12, :15], added[0, 0], atol=1e-5) for tile in rolled)
+
+
+def test_flat_parts_repeat_without_noise_only():
+    """The reason for the noise: a network that sees one colour can only repeat itself with every coarse pixel."""
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 96, 96)
+    image[..., 16:, :] = 0.4
+    for noise, repeats in ((False, True), (True, False)):
+        net = TransformerNet((4, 6, 8), residual_blocks=1, noise=noise).eval()
+        for name, parameter in net.named_parameters():
+            if name.endswith("noise.weight"):
+                nn.init.ones_(parameter)
+        with torch.no_grad():
+            flat = net(image)[..., 56:-24, 24:-24]
+        assert torch.allclose(flat[..., 4:], flat[..., :-4], atol=1e-4) is repeats

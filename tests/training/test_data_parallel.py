@@ -4,10 +4,13 @@ import csv
 
 import pytest
 import torch
+from conftest import TINY_RUN
+from omegaconf import OmegaConf
 from torch import nn
 
 from fast_style.training.data_parallel import DataParallel
-from train import speed_up
+from fast_style.training.fit import speed_up
+from fast_style.training.task import task_class
 
 
 class Network(nn.Module):
@@ -91,18 +94,20 @@ def test_an_error_in_a_thread_arrives():
 def test_where_it_applies(compose_config, monkeypatch, cores, overrides, expected):
     """Where no core would wait for another's images."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
-    module, shared = nn.Module(), []
-    module.share_batches, module.compile_training = shared.append, lambda: None
-    config = compose_config("train", *overrides, "run_dir=none")
-    speed_up(module, config, torch.device("cpu"))
-    assert shared == [expected] * (expected is not None)
+    cfg = compose_config("train", *TINY_RUN, "batch_size=4", *overrides, "run_dir=none")
+    module = task_class(cfg)(OmegaConf.to_container(cfg, resolve=True))
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    speed_up(module, cfg, torch.device("cpu"))
+    terms = getattr(module, "training_terms", None)
+    assert (terms.count if isinstance(terms, DataParallel) else None) == expected
 
 
-def test_a_gpu_compiles_instead(compose_config):
-    module, calls = nn.Module(), []
-    module.share_batches, module.compile_training = calls.append, lambda: calls.append("compiled")
-    speed_up(module, compose_config("train", "run_dir=none"), torch.device("cuda"))
-    assert calls == ["compiled"]
+def test_a_gpu_compiles_instead(compose_config, monkeypatch):
+    cfg = compose_config("train", *TINY_RUN, "run_dir=none")
+    module = task_class(cfg)(OmegaConf.to_container(cfg, resolve=True))
+    monkeypatch.setattr(torch, "compile", lambda function: "compiled")
+    speed_up(module, cfg, torch.device("cuda"))
+    assert module.training_terms == "compiled"
 
 
 def test_training_is_the_same_with_and_without(train_in_process, monkeypatch):

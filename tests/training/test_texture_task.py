@@ -10,17 +10,17 @@ from test_style_transfer import EVERY_STEP, assert_equal, column, state
 
 from fast_style.checkpoint import load_network, read_metadata
 from fast_style.errors import FastStyleError
+from fast_style.training.fit import fit
+from fast_style.training.task import task_class
 from fast_style.training.texture import (
     CLOSEST,
     VALIDATION_COUNT,
     VALIDATION_SEED,
     VARIANTS,
-    TextureNetwork,
     diversity,
     ensemble_entropy,
     pairwise_distances,
 )
-from train import train
 
 TINY = ("generator.channels=[6,4,3]", "generator.branch_channels=2", "diversity_weight=0.1")
 TEXTURE, DIVERSE = ("task=texture", *TINY), ("task=diverse_style_transfer", *TINY)
@@ -90,19 +90,22 @@ def test_descent_on_the_diversity_term_moves_samples_apart(compose_config, monke
     """One step of gradient descent on the training loss, in which there is no other term."""
     cfg = compose_config("train", *TINY_RUN, *task, "max_steps=1", "run_dir=none")
     torch.manual_seed(0)
-    module = TextureNetwork(OmegaConf.to_container(cfg, resolve=True))
+    module = task_class(cfg)(OmegaConf.to_container(cfg, resolve=True))
     module.perceptual_loss = NoLoss()
     logged = {}
     monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
     photos = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     optimizer = torch.optim.SGD(module.generator.parameters(), lr=1e-2)
-    before = module(photos, VARIANTS, (module.seed, 0, 0)).detach()
+    size = (photos, VARIANTS) if module.content else (2,)
+    before = module(*size, "train", 0).detach()
+    before = before if module.content else before[None]
     loss = module.training_step(photos, 0)
     assert loss == logged["train/diversity_loss"]
     assert loss.item() == pytest.approx(-0.1 * ensemble_entropy(before).item())
     loss.backward()
     optimizer.step()
-    after = module(photos, VARIANTS, (module.seed, 0, 0)).detach()
+    after = module(*size, "train", 0).detach()
+    after = after if module.content else after[None]
     assert ensemble_entropy(after) > ensemble_entropy(before)
     assert diversity(after) > diversity(before)
 
@@ -117,7 +120,7 @@ def test_identical_samples_are_finite():
 def test_logged_terms_add_up(train_in_process):
     texture = train_in_process("texture", *TEXTURE, "max_steps=3", EVERY_STEP)
     diverse = train_in_process("diverse", *DIVERSE, "max_steps=2", EVERY_STEP)
-    of_photos = ("content", "style", "tv", "tone", "diversity")
+    of_photos = ("content", "style", "tv", "diversity")
     for folder, names in ((texture, ("style", "tv", "diversity")), (diverse, of_photos)):
         for stage in ("train", "val"):
             terms = [column(folder, f"{stage}/{name}_loss") for name in (*names, "total")]
@@ -147,7 +150,7 @@ def test_loss_decreases(train_in_process):
 def test_a_texture_reads_no_photos(compose_config, tmp_path):
     tiny = [override for override in TINY_RUN if not override.startswith("data.")]
     options = ("data=folder", "data.root=/no/such", "max_steps=1", f"run_dir={tmp_path}")
-    train(compose_config("train", *tiny, *TEXTURE, *options))
+    fit(compose_config("train", *tiny, *TEXTURE, *options))
     assert (tmp_path / "texture.png").exists()
 
 

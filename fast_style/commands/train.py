@@ -1,0 +1,25 @@
+"""Train a style: python train.py style=starry_night"""
+
+from omegaconf import DictConfig
+
+from fast_style.commands import run
+from fast_style.training.fit import fit
+
+
+def train(cfg: DictConfig) -> float:
+    """Train, write the release file and a picture, say what there is; the held-out loss."""
+    trained = fit(cfg)
+    if trained.model:
+        if trained.skipped:
+            listed = trained.model.parent / "unreadable.txt"
+            print(f"\nskipped {len(trained.skipped)} unreadable images, listed in {listed}:", end="\n  ")
+            print(*trained.skipped[:10], sep="\n  ")
+        print(f"\nmodel    {trained.model}", *(f"failed   {reason}" for reason in trained.failures), sep="\n")
+        if not trained.failures:
+            print(f"picture  {trained.picture}")
+        print(f"\n{trained.module.next_command(trained.model)}")
+    return trained.losses["val/total_loss"]
+
+
+def main() -> None:
+    run("train", train)

@@ -1,0 +1,136 @@
+"""One training from its config to its files."""
+
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fast_style.checkpoint import check_resumable, save_release
+from fast_style.data.images import read_image
+from fast_style.errors import FastStyleError, check_choice, check_whole
+from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
+from fast_style.networks.fast_layers import accelerate
+from fast_style.training.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, Throughput, parse_duration
+from fast_style.training.task import Task, task_class
+
+DEFAULT_BUDGET = "5min"
+
+# Hints of Lightning that do not apply here: among them, that a run cannot be resumed within an epoch.
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+for hint in (".*LeafSpec.*", ".*not resumable.*", ".*smaller than the logging interval.*"):
+    warnings.filterwarnings("ignore", hint)
+
+
+class Trained(NamedTuple):
+    """What a training leaves. In processes of a run but the first there is no model and no picture."""
+
+    module: Task
+    losses: dict[str, float]  # held-out terms, weighted, "val/..."; the number of steps, and seconds
+    model: Path | None = None  # the release file
+    picture: Path | None = None
+    failures: list[str] = []  # why there is no picture
+    skipped: list[str] = []  # photos that could not be read, and why
+
+
+def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
+    """Train as a config of configs/train.yaml says, with more callbacks of Lightning's kind, and write the release file
+    and a picture. Raises FastStyleError."""
+    config = plain(cfg)
+    check(config)
+    pl.seed_everything(config["seed"], verbose=False)
+    module = task_class(config)(config)
+    device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
+    speed_up(module, config, device)
+    data, trainer = module.data(config), build_trainer(config, device, callbacks)
+    start = time.perf_counter()
+    trainer.fit(module, data, ckpt_path=config["ckpt_path"], weights_only=True)
+    seconds = round(time.perf_counter() - start, 1)
+    losses = trainer.validate(module, data, verbose=False)[0] | {"steps": trainer.global_step, "seconds": seconds}
+    return finish(module, config, losses) if trainer.is_global_zero else Trained(module, losses)
+
+
+def plain(cfg: DictConfig) -> dict:
+    """The config as plain data, with the budget that it means."""
+    config = OmegaConf.to_container(cfg, resolve=True)
+    if config["budget"] == "auto":
+        config["budget"] = DEFAULT_BUDGET if config["max_steps"] == -1 else None
+    return config
+
+
+def check(config: dict) -> None:
+    """Refuse what would only fail, or be ignored, after the training."""
+    for key in ("batch_size", "image_size", "preview_every", "checkpoint_every"):
+        check_whole(key, config[key])
+    check_whole("seed", config["seed"], least=0)
+    if config["budget"] is not None:
+        parse_duration(config["budget"])
+        if config["max_steps"] != -1:
+            raise FastStyleError("give budget= or max_steps=, not both (for the budget of an experiment: max_steps=-1)")
+    elif config["max_steps"] == -1:
+        raise FastStyleError("give a budget= such as 5min, or max_steps=")
+    else:
+        check_whole("max_steps", config["max_steps"])
+    check_choice("precision", config["precision"], ("auto", "32-true", "bf16-mixed", "16-mixed"))
+    check_choice("compile", config["compile"], ("auto", True, False))
+    for key in ("data_parallel", "channels_last", "fast_layers"):
+        check_choice(key, config[key], (True, False))
+    if config["ckpt_path"]:
+        check_resumable(config["ckpt_path"], config)
+    task_class(config).check(config)
+    if config["photo"]:
+        read_image(config["photo"])
+
+
+def speed_up(module: Task, config: dict, device: torch.device) -> None:
+    """Make training steps faster on this device, by what changes results no more than another order of sums does."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    if config["fast_layers"]:
+        accelerate(module.network)
+    if config["channels_last"]:
+        module.to(memory_format=torch.channels_last)
+    module.speed_up(config, device)
+
+
+def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+    run_dir = Path(config["run_dir"])
+    callbacks = [
+        *callbacks,
+        *(instantiate(callback) for callback in config["callbacks"].values()),
+        ProgressBar(leave=True),
+        Throughput(),
+        PreviewGrid(run_dir / "previews"),
+        *([Budget(parse_duration(config["budget"]))] if config["budget"] else []),
+        ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"]),
+    ]
+    trainer = instantiate(
+        config["trainer"],
+        _convert_="all",
+        precision=pick_precision(config["precision"], device),
+        logger=instantiate(config["logger"], _convert_="all"),
+        callbacks=callbacks,
+    )
+    if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise FastStyleError("--multirun trains on one device: the other processes would repeat the whole sweep")
+    if trainer.accumulate_grad_batches != 1:
+        raise FastStyleError("trainer.accumulate_grad_batches must be 1: use a larger batch_size")
+    return trainer
+
+
+def finish(module: Task, config: dict, losses: dict[str, float]) -> Trained:
+    """Write the release file and a picture."""
+    run_dir = Path(config["run_dir"])
+    model, unreadable = run_dir / "model.safetensors", run_dir / "unreadable.txt"
+    save_release(model, module.network.cpu().eval(), config, module.style_image, losses)
+    picture, failures = module.draw(config, run_dir)
+    skipped = sorted(set(unreadable.read_text().splitlines())) if unreadable.exists() else []
+    return Trained(module, losses, model, picture, failures, skipped)

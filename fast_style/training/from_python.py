@@ -1,0 +1,27 @@
+"""train.py as a function."""
+
+import time
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+
+from fast_style.commands import CONFIGS, check_complete
+from fast_style.errors import FastStyleError, one_line
+from fast_style.training.fit import Trained, fit
+
+
+def train(*overrides: str) -> Trained:
+    """Train as `python train.py OVERRIDES` does: the trained module, its losses, and the paths of what was written.
+
+    Overrides are keys of configs/train.yaml: "style=mosaic", "budget=60s", "objective.style_weight=3". The run's
+    folder is outputs/python/TIME, or "run_dir=FOLDER". Raises FastStyleError.
+    """
+    run_dir = f"run_dir=outputs/python/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            cfg = hydra.compose("train", [run_dir, *overrides])
+        except Exception as error:  # Hydra's have no common type
+            raise FastStyleError(one_line(error)) from error
+    check_complete(cfg)
+    return fit(cfg)
