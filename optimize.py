@@ -20,7 +20,7 @@ from fast_style.loss_network import load_loss_network, with_mean_activation_one,
 from fast_style.losses import PerceptualLoss, rescale
 from fast_style.optimization import coarse_to_fine, follow, halvings, optimize_pixels, optimize_pixels_with_adam, split
 from fast_style.portilla_simoncelli import PortillaSimoncelliLoss
-from fast_style.styles import find_style_image, read_style_image
+from fast_style.styles import enlargement, find_style_image, read_style_image
 from fast_style.texture import TextureLoss, count_parameters, principal_axes, sample_photos
 
 
@@ -154,8 +154,14 @@ def read_content(config: dict, device: torch.device) -> tuple[Tensor, Tensor | N
 
 
 def read_style(config: dict, device: torch.device) -> Tensor:
-    style = {key: value for key, value in config["style"].items() if key != "style_size"}
-    return read_style_image(find_style_image(**style), config["style"]["style_size"]).to(device)
+    """The style picture, (1, 3, H, W), short side `style.style_size`; a line if that enlarges it."""
+    style = dict(config["style"])
+    style_size = style.pop("style_size")
+    path = find_style_image(**style)
+    style_image = read_style_image(path, style_size).to(device)
+    if note := enlargement(path, style_size):
+        print(note)
+    return style_image
 
 
 def noise(config: dict, shape: Sequence[int], device: torch.device) -> Tensor:
