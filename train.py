@@ -8,20 +8,22 @@ from pathlib import Path
 
 import hydra
 import pytorch_lightning as pl
-import skimage
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
 from fast_style import FastStyleError, check_choice
 from fast_style.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, Throughput, parse_duration
 from fast_style.checkpoint import check_resumable, save_release
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.images import read_image
+from fast_style.sample_photos import sample_photo
 from fast_style.sampling import Variant, sample_files
 from fast_style.style_transfer import StyleTransfer
+from fast_style.styles import enlargement
 from fast_style.stylize import stylize_files
 from fast_style.texture_generator import TextureGenerator
 from fast_style.texture_network import NoContent, TextureNetwork
@@ -30,7 +32,7 @@ from fast_style.transformer_net import TransformerNet
 TASKS = {"style_transfer": StyleTransfer, "texture": TextureNetwork, "diverse_style_transfer": TextureNetwork}
 DEFAULT_BUDGET = "5min"
 PICTURE_SIZE = (512, 512)  # of a texture
-SAMPLE_PHOTO = Path(skimage.__file__).parent / "data" / "chelsea.png"
+SAMPLE_PHOTO = "chelsea.png"
 
 # Hints of Lightning that do not apply here: among them, that a run cannot be resumed within an epoch.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -66,8 +68,12 @@ def check(config: dict) -> None:
         raise FastStyleError(f"diversity_weight={config['diversity_weight']}: must be at least 0")
     if config["photo"] and config["task"] == "texture":
         raise FastStyleError(f"photo={config['photo']}: task=texture has no photo to stylise")
-    if config["photo"]:
-        read_image(config["photo"])
+    if config["task"] != "texture":
+        read_image(photo_to_stylize(config))
+
+
+def photo_to_stylize(config: dict) -> Path:
+    return Path(config["photo"]) if config["photo"] else sample_photo(SAMPLE_PHOTO)
 
 
 def speed_up(module: StyleTransfer | TextureNetwork, config: dict, device: torch.device) -> None:
@@ -99,6 +105,8 @@ def train(cfg: DictConfig) -> float:
     run_dir = Path(config["run_dir"])
     pl.seed_everything(config["seed"], verbose=False)
     module = TASKS[config["task"]](config)
+    if note := enlargement(module.style_image, config["style"]["style_size"]):
+        rank_zero_only(print)(note)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
     speed_up(module, config, device)
     texture = config["task"] == "texture"
@@ -157,7 +165,7 @@ def draw_picture(network: TransformerNet | TextureGenerator, config: dict) -> tu
         return run_dir / "texture.png", {}
     transformer = network if config["task"] == "style_transfer" else Variant(network, seed, 0)
     picture = run_dir / "stylized.png"
-    return picture, stylize_files(transformer, {Path(config["photo"] or SAMPLE_PHOTO): picture})
+    return picture, stylize_files(transformer, {photo_to_stylize(config): picture})
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
