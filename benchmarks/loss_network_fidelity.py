@@ -38,7 +38,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from fast_style.checkpoint import load_transformer
-from fast_style.data.images import find_images, read_image, resize_short_side
+from fast_style.data.images import find_images, read_on_white, resize_short_side
 from fast_style.data.styles import read_style_image
 from fast_style.errors import FastStyleError
 from fast_style.inference.stylize import stylize
@@ -120,7 +120,7 @@ def cost(path: Path, network: LossNetwork) -> dict[str, float]:
 
 def read_square(path: Path, size: int) -> Tensor:
     """The middle of a picture, (1, 3, size, size)."""
-    image = resize_short_side(read_image(path)[0], size)
+    image = resize_short_side(read_on_white(path), size)
     top, left = (image.shape[1] - size) // 2, (image.shape[2] - size) // 2
     return image[None, :, top : top + size, left : left + size]
 

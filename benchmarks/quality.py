@@ -27,7 +27,7 @@ from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from benchmarks.command import run
 from fast_style.checkpoint import load_transformer, read_metadata
-from fast_style.data.images import find_images, read_image
+from fast_style.data.images import find_images, read_on_white
 from fast_style.data.styles import find_style_image
 from fast_style.errors import FastStyleError
 from fast_style.inference.stylize import stylize
@@ -88,10 +88,10 @@ def summary(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 def judge_model(judge: Judge, ckpt: str, photos: Sequence[Path]) -> dict:
     metadata = read_metadata(ckpt)
     style = {key: value for key, value in metadata["config"]["style"].items() if key != "style_size"}
-    transformer, painting = load_transformer(ckpt)[0], read_image(find_style_image(**style))[0]
+    transformer, painting = load_transformer(ckpt)[0], read_on_white(find_style_image(**style))
     pictures, originals = [], []
     for path in track(photos, f"judging {Path(ckpt).stem}"):
-        photo = read_image(path)[0]
+        photo = read_on_white(path)
         pictures.append(judge(painting, photo, stylize(transformer, photo[None])[0]))
         originals.append(judge(painting, photo, photo))
     return {
@@ -126,7 +126,7 @@ def main() -> None:
     for triple in args.pictures:
         if triple.count(",") != 2:
             raise FastStyleError(f"--pictures {triple}: must be PAINTING,PHOTO,PICTURE")
-        images = [read_image(path)[0] for path in triple.split(",")]
+        images = [read_on_white(path) for path in triple.split(",")]
         pictures.append({"picture": triple.split(",")[2]} | summary([judge(*images)]))
         print(json.dumps(pictures[-1]))
     if args.output:

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-import skimage
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -30,6 +29,7 @@ from benchmarks.timing import environment, now
 from fast_style.checkpoint import load_network
 from fast_style.commands.optimize import optimize
 from fast_style.data.images import read_image, write_image
+from fast_style.data.sample_photos import sample_photo
 from fast_style.data.styles import find_style_image, read_style_image
 from fast_style.hardware import pick_device
 from fast_style.inference.sampling import sample_files
@@ -40,8 +40,7 @@ from fast_style.training.fit import fit
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
-GRAVEL = str(Path(skimage.__file__).parent / "data" / "gravel.png")
-TEXTURES = ["composition", "great_wave", "ink_wash", "mosaic", "starry_night", GRAVEL]
+TEXTURES = ["composition", "great_wave", "ink_wash", "mosaic", "starry_night"]
 TITLE_HEIGHT, LABEL_HEIGHT, GAP = 28, 22, 6
 
 
@@ -130,14 +129,18 @@ def draw_sheet(rows: list[list[tuple[Path, str]]], titles: list[str], size: int)
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--textures", nargs="+", default=TEXTURES, help="bundled styles, or image files")
+    parser.add_argument(
+        "--textures", nargs="+", help="bundled styles, or image files (default: five styles, and gravel)"
+    )
     parser.add_argument("--size", type=int, default=256, help="side of all pictures")
     parser.add_argument("--steps", type=int, default=100, help="of L-BFGS")
     parser.add_argument("--network-steps", type=int, default=250, help="of a texture network's training")
     parser.add_argument("--runs", type=Path, default=Path("outputs/textures"), help="folder for pictures and networks")
     parser.add_argument("--output", type=Path, help="write the result as JSON too, as it grows")
     parser.add_argument("--picture", type=Path, help="write the pictures as one, as it grows")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    args.textures = args.textures or [*TEXTURES, str(sample_photo("gravel.png"))]
+    return args
 
 
 def compare(args: argparse.Namespace) -> dict:

@@ -130,10 +130,10 @@ def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
         raise CheckpointError(f"{path} does not fit this version's networks: {error!r}") from error
 
 
-def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[TransformerNet, str]:
-    """As load_network, where nothing but a TransformerNet will do."""
+def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
+    """As load_network, where nothing will do but a network that makes a picture of a photo alone."""
     network, style = load_network(path, key)
-    if not isinstance(network, TransformerNet):
+    if isinstance(network, TextureGenerator):
         raise CheckpointError(f"{key}={path} draws textures or variants: give a model of task=style_transfer")
     return network, style
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from rich.progress import track
 
-from fast_style.data.images import ImageError, find_images, read_rgb
+from fast_style.data.images import ImageError, find_files, left_out, only_images, read_rgb
 from fast_style.errors import FastStyleError
 
 QUALITY = 92
@@ -36,8 +36,8 @@ def prepare(paths: tuple[Path, Path], short_side: int) -> str | None:
     return None
 
 
-def still_to_do(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
-    for path in find_images(source):
+def still_to_do(photos: list[Path], source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+    for path in photos:
         # With its suffix, so that a.png and a.jpg stay two photos.
         small = target / path.relative_to(source).with_name(f"{path.name}.jpg")
         if not small.exists():
@@ -55,11 +55,14 @@ def main(argv: list[str]) -> None:
         raise FastStyleError(f"{args.target} lies in {args.source}: its pictures would be prepared again")
     if args.short_side < 1:
         raise FastStyleError(f"--short-side {args.short_side}: must be at least 1")
-    pairs = list(still_to_do(args.source, args.target))
+    files = find_files(args.source)
+    pairs = list(still_to_do(only_images(files), args.source, args.target))
     with ProcessPoolExecutor(args.workers) as pool:
         results = pool.map(partial(prepare, short_side=args.short_side), pairs, chunksize=16)
         failures = [reason for reason in track(results, "preparing", total=len(pairs)) if reason]
     print(f"{len(pairs) - len(failures)} photos in {args.target}", *failures, sep="\n")
+    if note := left_out(files):
+        print(f"{args.source}: {note}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-import skimage
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
@@ -31,7 +30,8 @@ from torchvision.transforms.functional import center_crop, to_pil_image
 from torchvision.utils import make_grid
 
 from fast_style.checkpoint import load_backbone, load_transformer, read_metadata
-from fast_style.data.images import find_images, read_image, resize_short_side, write_image
+from fast_style.data.images import find_images, read_image, read_on_white, resize_short_side, write_image
+from fast_style.data.sample_photos import sample_photo
 from fast_style.data.styles import file_sha256
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device
@@ -41,8 +41,8 @@ from fast_style.training.callbacks import parse_duration
 from fast_style.training.warm_start import SHIPPED
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTOS = [Path(skimage.__file__).parent / "data" / name for name in ("chelsea.png", "coffee.png", "astronaut.png")]
-SAMPLE_PHOTO, SAMPLE_SIZE = PHOTOS[0], 256
+PHOTOS = ("chelsea.png", "coffee.png", "astronaut.png")
+SAMPLE_PHOTO, SAMPLE_SIZE = "chelsea.png", 256
 BUNDLED = {path.stem: path for path in find_images(ROOT / "fast_style" / "assets" / "styles")}
 MODEL_BYTES, GALLERY_BYTES, SHEET_BYTES = 3_500_000, 700_000, 1_500_000
 GAP, LABEL_HEIGHT = 4, 44
@@ -226,7 +226,7 @@ def write_table(models: list[Path], folder: Path) -> None:
     sources = {
         key: "; ".join(PROVENANCE.get(name, name) for name in sorted(names)) for key, names in provenance.items()
     }
-    text = README.format(example=models[0].stem, sample=SAMPLE_PHOTO.stem, rows="\n".join(rows), **sources)
+    text = README.format(example=models[0].stem, sample=Path(SAMPLE_PHOTO).stem, rows="\n".join(rows), **sources)
     (folder / "README.md").write_text(text)
 
 
@@ -237,7 +237,7 @@ def square(image: Tensor, side: int) -> Tensor:
 
 def paint(transformer: TransformerNet, photo: Path, side: int) -> Tensor:
     """A photo, stylised at a short side of `side` pixels, and the middle of that."""
-    image = resize_short_side(read_image(photo)[0], side)
+    image = resize_short_side(read_on_white(photo), side)
     return square(stylize(transformer, image[None])[0], side)
 
 
@@ -245,7 +245,7 @@ def draw_row(style_picture: Path, models: list[Path], photos: list[Path], side: 
     """The style picture, then every photo as each model paints it."""
     transformers = [load_transformer(model)[0] for model in models]
     painted = [paint(transformer, photo, side) for photo in photos for transformer in transformers]
-    return [square(read_image(style_picture)[0], side), *painted]
+    return [square(read_on_white(style_picture), side), *painted]
 
 
 def draw_sheet(rows: list[list[Tensor]], labels: list[str] = ()) -> Image.Image:
@@ -296,7 +296,7 @@ def write_release(runs: list[Run], args: argparse.Namespace) -> None:
     for run in track(runs, "painting"):
         target = args.checkpoints / f"{run.name}.safetensors"
         save_half(run.model, target, run.record())
-        sample, _ = read_image(SAMPLE_PHOTO, SAMPLE_SIZE)
+        sample, _ = read_image(sample_photo(SAMPLE_PHOTO), SAMPLE_SIZE)
         write_image(target.with_suffix(".jpg"), stylize(load_transformer(target)[0], sample[None])[0])
     models = sorted(path for path in args.checkpoints.glob("*.safetensors") if path.stem in BUNDLED)
     write_table(models, args.checkpoints)
@@ -313,7 +313,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--styles", nargs="+", default=list(BUNDLED), help=f"of {', '.join(BUNDLED)}, or picture files")
     parser.add_argument("--budgets", nargs="+", default=[None], help="such as 60s 5min (train.py's own default)")
-    parser.add_argument("--photos", nargs="+", type=Path, default=PHOTOS, help="on the sheet (three of scikit-image's)")
+    parser.add_argument("--photos", nargs="+", type=Path, help="on the sheet (default: three of scikit-image's)")
     parser.add_argument("--sheet", type=Path, help="write only this contact sheet, a .jpg; nothing that ships")
     parser.add_argument("--cell", type=int, default=208, help="side of its pictures (%(default)s)")
     parser.add_argument("--runs", type=Path, default=ROOT / "outputs" / "gallery", help="folder that keeps the runs")
@@ -322,7 +322,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     # Apart, because --styles and its like would take them.
     overrides = tuple(argument for argument in arguments if "=" in argument and not argument.startswith("-"))
     args = parser.parse_args([argument for argument in arguments if argument not in overrides])
-    args.overrides = overrides
+    args.overrides, args.photos = overrides, args.photos or [sample_photo(name) for name in PHOTOS]
     return args
 
 
@@ -352,8 +352,8 @@ def check(args: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args = parse(sys.argv[1:] if arguments is None else arguments)
     try:
+        args = parse(sys.argv[1:] if arguments is None else arguments)
         check(args)
         runs = [Run(style, budget, args.overrides, args.runs) for style in args.styles for budget in args.budgets]
         for number, run in enumerate(runs, start=1):

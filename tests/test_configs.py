@@ -21,8 +21,9 @@ from fast_style.networks.transformer_net import TransformerNet
 from fast_style.training.task import Task
 
 CONFIGS = ROOT / "configs"
+TASKS_OF_TRAINING = sorted((CONFIGS / "train" / "task").glob("*.yaml"))
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-GROUPS = sorted(path for path in FILES if path.parent != CONFIGS and path.parent.name != "experiment")
+GROUPS = sorted(path for path in FILES if path.parent.parent == CONFIGS and path.parent.name != "experiment")
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
 
 # What a user has to say himself.
@@ -57,18 +58,16 @@ def resolved(compose_config, tmp_path):
 def test_every_file_is_covered():
     groups = {path.parent.name for path in GROUPS}
     assert groups == {
-        "task", "style", "data", "model", "generator", "loss_network", "objective", "trainer", "logger"
+        "style", "data", "model", "generator", "loss_network", "objective", "trainer", "logger"
     }  # fmt: skip
     assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "infer.yaml", "optimize.yaml"}
-    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + 3
+    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + 3
     assert all(len(files_of(group)) > 1 for group in groups), "a group exists only where there is a choice"
 
 
 @pytest.mark.parametrize("path", GROUPS, ids=relative)
 def test_every_choice_composes(resolved, path):
     group, own = path.parent.name, yaml.safe_load(path.read_text())
-    if group == "task":
-        pytest.skip("a task changes what suits it: below")
     config = resolved(f"{group}={path.stem}")
     assert set(own) - {"defaults"} <= set(config[group])
     default = resolved()
@@ -219,7 +218,7 @@ def test_the_paper(resolved):
     }
 
 
-@pytest.mark.parametrize("path", files_of("task"), ids=relative)
+@pytest.mark.parametrize("path", TASKS_OF_TRAINING, ids=relative)
 def test_every_task_has_a_learning_rate_and_a_batch_size(resolved, path):
     task = path.stem
     config = resolved(f"task={task}")

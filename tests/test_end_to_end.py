@@ -216,6 +216,34 @@ def test_folder_with_a_bad_file(infer, photo, tmp_path):
     assert written == {"out/a.jpg": (20, 30), "out/deep/b.png": (30, 20), "out/deep/c.png": (30, 20)}
 
 
+def test_what_is_left_out_is_told(run_here, model, photo, tmp_path, monkeypatch):
+    photo(tmp_path / "photos" / "a.jpg", 8, 8)
+    for name in ("clip.mov", "notes.txt"):
+        (tmp_path / "photos" / name).write_text("no picture")
+    monkeypatch.chdir(tmp_path)
+    told = "left out 2 that are no pictures by their suffix (1 .mov, 1 .txt)"
+    for pattern in ("photos", "'photos/*'"):
+        finished = run_here("infer.py", f"ckpt='{model}'", f"input={pattern}", "output=out")
+        assert finished.returncode == 0 and finished.stdout.count(told) == 1, finished.stdout + finished.stderr
+    (tmp_path / "photos" / "a.jpg").unlink()
+    assert_one_line_error(run_here("infer.py", f"ckpt='{model}'", "input=photos"), "no images in it", told)
+
+
+def test_an_animation_says_so(run_here, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save("a.gif", save_all=True, append_images=frames[1:])
+    finished = run_here("infer.py", f"ckpt='{model}'", "input=a.gif")
+    assert finished.returncode == 1 and "failed: a.gif: 2 frames or pages" in finished.stderr
+    assert not list(tmp_path.glob("a.gif_*"))
+
+
+def test_training_on_a_thumbnail_says_so(train_in_process, photo, tmp_path, capsys):
+    small = photo(tmp_path / "small.png", 40, 50)
+    train_in_process("run", f"style.image={small}", "max_steps=1")
+    assert capsys.readouterr().out.count(f"{small} is only 50x40, and enlarged to style.style_size=64") == 1
+
+
 def test_glob_from_a_lightning_checkpoint(infer, photo, tmp_path, trained):
     for name in ("a1.png", "a2.png", "b1.png"):
         photo(tmp_path / "work" / name, 16, 16)
@@ -348,7 +376,7 @@ def test_keys_that_mean_nothing_to_a_model(run_here, request, photo, tmp_path, m
 def test_names_that_collide(photo, tmp_path):
     for name in ("a.png", "a.gif", "sub/a.png"):
         photo(tmp_path / name, 8, 8)
-    inputs, root = find_inputs(str(tmp_path))
+    inputs, root, _ = find_inputs(str(tmp_path))
     assert len(inputs) == 3
     for output in (None, str(tmp_path / "out")):
         outputs = name_outputs(inputs, root, output, "style")

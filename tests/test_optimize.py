@@ -77,6 +77,14 @@ def test_texture_tells_its_parameters(run_task, capsys):
     assert told("texture.statistic=mean").endswith(f": {16 + 16 + 32 + 64 + 128} parameters")
 
 
+def test_an_enlarged_style_picture_says_so(run_task, photo, tmp_path, capsys):
+    small = photo(tmp_path / "small.png", 20, 25)
+    run_task("quilting", f"style.image={small}", "quilting.block=8")
+    assert f"{small} is only 25x20, and enlarged to style.style_size=32" in capsys.readouterr().out
+    run_task("quilting", f"style.image={small}", "style.style_size=20", "quilting.block=8")
+    assert "and enlarged" not in capsys.readouterr().out
+
+
 def test_inversion(run_task):
     assert run_task("inversion", "inversion.layer=pool1")[0].shape == (3, 24, 32)
 

@@ -2,13 +2,12 @@
 Convolutional Neural Networks", NIPS 2015): the objective; optimization.py does the rest."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import skimage
 import torch
 from torch import Tensor, nn
 
 from fast_style.data.images import read_image, resize_short_side
+from fast_style.data.sample_photos import sample_photo
 from fast_style.errors import check_choice
 from fast_style.losses import gram_matrix, relative_error
 from fast_style.networks.loss_network import LossNetwork
@@ -77,8 +76,7 @@ class TextureLoss(nn.Module):
 
 def sample_photos() -> list[Tensor]:
     """RGB (1, 3, H, W) in [0, 1], short side 256."""
-    folder = Path(skimage.__file__).parent / "data"
-    return [resize_short_side(read_image(folder / name)[0], 256)[None] for name in SAMPLE_PHOTOS]
+    return [resize_short_side(read_image(sample_photo(name))[0], 256)[None] for name in SAMPLE_PHOTOS]
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ PACKAGE = Path(fast_style.__file__).parent
 CONFIGS = next(
     folder for folder in (PACKAGE / "configs", PACKAGE.parent / "configs") if (folder / "train.yaml").is_file()
 )
+OmegaConf.register_new_resolver("configs", lambda: str(CONFIGS), replace=True)
 
 
 def run(name: str, work: Callable[[DictConfig], object]) -> None:

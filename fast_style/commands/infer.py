@@ -12,12 +12,12 @@ from fast_style.errors import FastStyleError, check_choice, check_whole
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.inference.files import draw_textures, stylize_photos
 from fast_style.networks.fast_layers import accelerate
-from fast_style.networks.transformer_net import TransformerNet
+from fast_style.networks.texture_generator import TextureGenerator
 
 
 def check_keys(cfg: DictConfig, network: nn.Module) -> None:
     """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
-    if isinstance(network, TransformerNet):
+    if not isinstance(network, TextureGenerator):
         kind, foreign = "has no noise: it stylises each photo in one way", ("count", "seed", "size")
     elif network.content:
         kind, foreign = "stylises photos at their own size", ("size",)

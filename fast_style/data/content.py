@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-import skimage
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fast_style.data.images import ImageError, find_images, read_rgb
+from fast_style.data.images import ImageError, find_files, left_out, only_images, read_rgb
 from fast_style.data.procedural import procedural_image
+from fast_style.data.sample_photos import sample_photo
 from fast_style.errors import FastStyleError
 
 # Room for a random crop: COCO at 256 is read at 288.
@@ -59,12 +60,12 @@ class SampleImages(Sequence):
     def __init__(self, count: int, short_side: int, photo_share: float, seed: int):
         self.count, self.short_side, self.seed = count, short_side, seed
         self.photo_count = round(count * photo_share)
+        self.paths = [sample_photo(name) for name in self.PHOTOS[: self.photo_count]]
 
     @cached_property
     def photos(self) -> list[np.ndarray]:
-        folder = Path(skimage.__file__).parent / "data"
         # Larger than needed, so that crops differ: few photos have to stand for many.
-        return [read_rgb(folder / name, round(1.4 * self.short_side)) for name in self.PHOTOS]
+        return [read_rgb(path, round(1.4 * self.short_side)) for path in self.paths]
 
     def __len__(self) -> int:
         return self.count
@@ -191,8 +192,7 @@ class Samples(ContentImages):
         return SampleImages(self.count, self.short_side, self.photo_share, self.seed)
 
     def validation_images(self) -> Sequence[np.ndarray]:
-        folder = Path(skimage.__file__).parent / "data"
-        photos = [read_rgb(folder / name, self.short_side) for name in ("chelsea.png", "coffee.png")]
+        photos = [read_rgb(sample_photo(name), self.short_side) for name in ("chelsea.png", "coffee.png")]
         # A seed of their own: the training images may be drawn with any other.
         drawn = [procedural_image(self.short_side, np.random.default_rng([2**32 - 1, index])) for index in range(6)]
         return photos + drawn
@@ -206,19 +206,22 @@ class Folder(ContentImages):
         self.root, self.validation_count, self.unreadable_log = root, validation_count, Path(unreadable_log)
 
     def setup(self, stage: str) -> None:
-        paths = self.find(self.root)
+        files = find_files(self.folder())
+        paths, note = only_images(files), left_out(files)
         if len(paths) <= self.validation_count:
             raise ContentError(
                 f"data.root={self.root} holds {len(paths)} images: training needs more than the "
-                f"data.validation_count={self.validation_count} that are held out"
+                f"data.validation_count={self.validation_count} that are held out{f'; {note}' if note else ''}"
             )
+        if note and stage == "fit":
+            rank_zero_only(print)(f"data.root={self.root}: {note}")
         self.training_paths = paths[: len(paths) - self.validation_count]
         self.validation_paths = paths[len(paths) - self.validation_count :]
 
-    def find(self, root: str) -> list[Path]:
-        if not Path(root).is_dir():
-            raise ContentError(f"data.root={root}: no such folder")
-        return find_images(root)
+    def folder(self) -> Path:
+        if not Path(self.root).is_dir():
+            raise ContentError(f"data.root={self.root}: no such folder")
+        return Path(self.root)
 
     def training_images(self) -> Sequence[np.ndarray]:
         return ImageFolder(self.training_paths, self.short_side, self.unreadable_log)
@@ -230,11 +233,12 @@ class Folder(ContentImages):
 class Coco(Folder):
     """The training photos of COCO 2017 or 2014 under `root`."""
 
-    def find(self, root: str) -> list[Path]:
+    def folder(self) -> Path:
+        root = self.root
         for split in ("train2017", "train2014"):
             folder = Path(root) / split
             if folder.is_dir():
-                return find_images(folder)
+                return folder
         raise ContentError(
             f"no COCO under data.root={root}: it has neither train2017/ nor train2014/. Get the photos (18 GB) with\n"
             f"  mkdir -p {root} && cd {root} && curl -LO http://images.cocodataset.org/zips/train2017.zip"

@@ -4,16 +4,19 @@ Everything else in the package sees (C, H, W) tensors: upright, sRGB, alpha apar
 """
 
 import os
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,6 +24,11 @@ from fast_style.errors import FastStyleError
 
 # Pillow would warn from 89 megapixels and refuse at twice that; prints for a wall are larger.
 Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS and max(Image.MAX_IMAGE_PIXELS, 2**30)
+
+with suppress(ImportError):  # the extra `heif`
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 
 # Only formats of pictures: left to itself, Pillow would also hand a "photo" that is PostScript to Ghostscript.
 _FORMATS = {"AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP"}
@@ -39,16 +47,32 @@ _WRITERS = {
 }
 WRITABLE_SUFFIXES = frozenset(_WRITERS)
 
+_HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"}) - IMAGE_SUFFIXES
+_HEIC_HINT = "HEIC is read after: pip install pillow-heif; or save it as JPEG"
+# How pictures begin that Pillow does not read, and the way out.
+_UNREAD = {
+    rb"....ftyp(hei|hev|mif1|msf1)": "a HEIC picture, damaged" if "HEIF" in Image.OPEN else _HEIC_HINT,
+    rb"....ftypavi": "an AVIF picture, damaged or of a kind that this Pillow does not read: save it as PNG or JPEG",
+    rb"....ftyp": "a video or a raw photo, which are not read: save a picture of it as PNG or JPEG",
+    rb"II\*\0|MM\0\*|II\+\0|MM\0\+": "damaged, or a kind of TIFF that is not read: save it with 8 bits a channel",
+    rb"\xff\x0a|\0\0\0\x0cJXL ": "a JPEG XL picture, which is not read: save it as PNG or JPEG",
+    rb"8BPS": "a Photoshop document, which is not read: save it as PNG or JPEG",
+    rb"\Z": "the file is empty",
+}
+
+# Enlarged to a short side, a picture is at most this many times as long: a line of pixels would fill the memory.
+LONGEST_ENLARGED = 10
+
 
 class ImageError(FastStyleError):
     """An image file that cannot be read or written: one line that names the file and the reason."""
 
 
-def find_images(root: str | Path) -> list[Path]:
-    """All image files under a folder, sorted by path.
+def find_files(root: str | Path) -> list[Path]:
+    """All files under a folder, sorted by path.
 
-    Searches subfolders, through links too, and skips hidden files and folders. Files are told by suffix and not
-    opened. Raises ImageError if `root` is not a folder.
+    Searches subfolders, through links too, and skips hidden files and folders. Raises ImageError if `root` is not a
+    folder.
     """
     if not os.path.isdir(root):
         raise ImageError(f"{root}: no such folder")
@@ -59,18 +83,39 @@ def find_images(root: str | Path) -> list[Path]:
             subfolders.clear()
             continue
         seen.add(os.path.realpath(folder))
-        paths = [Path(folder, name) for name in files if not name.startswith(".")]
-        found += [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
+        found += [Path(folder, name) for name in files if not name.startswith(".")]
     return sorted(found)
+
+
+def only_images(files: Iterable[Path]) -> list[Path]:
+    """Those of `files` that are images by their suffix; none is opened."""
+    return [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def find_images(root: str | Path) -> list[Path]:
+    """All image files under a folder, as `find_files` sorts them and `only_images` tells them."""
+    return only_images(find_files(root))
+
+
+def left_out(files: Iterable[Path]) -> str | None:
+    """One line that counts, by suffix and with the reason, those of `files` that `only_images` leaves out, if any."""
+    counts = Counter(path.suffix.lower() for path in files if path.suffix.lower() not in IMAGE_SUFFIXES)
+    heic = sum(counts.pop(suffix, 0) for suffix in _HEIC_SUFFIXES)
+    reasons = [f"{heic} HEIC ({_HEIC_HINT})"] if heic else []
+    if counts:
+        kinds = ", ".join(f"{number} {suffix or 'without suffix'}" for suffix, number in counts.most_common(5))
+        reasons.append(f"{counts.total()} that are no pictures by their suffix ({kinds}{', ...' * (len(counts) > 5)})")
+    return f"left out {' and '.join(reasons)}" if reasons else None
 
 
 def read_image(path: str | Path | BytesIO, max_size: int | None = None) -> tuple[Tensor, Tensor | None]:
     """An image file as float32 RGB, and its alpha.
 
     Returns (3, H, W) sRGB and (1, H, W) alpha, both in [0, 1]; alpha is None if the file stores no transparency.
-    The image is upright (EXIF) and the first frame of an animation. Grey of more than 8 bits keeps its precision:
-    integers count as 16 bits, floats as [0, 1]. With `max_size` the longest side is at most that; never enlarged.
-    Raises ImageError if the file is missing, damaged or not an image.
+    The image is upright (EXIF), and white where alpha is 0, whatever colours the file hides there. Grey of more than 8
+    bits keeps its precision: integers count as 16 bits, floats as [0, 1]. With `max_size` the longest side is at most
+    that; never enlarged.
+    Raises ImageError if the file is missing, damaged, not an image, or one of several frames or pages.
     """
     if max_size is not None and max_size < 1:
         raise ValueError(f"max_size must be at least 1, not {max_size}")
@@ -81,18 +126,26 @@ def read_image(path: str | Path | BytesIO, max_size: int | None = None) -> tuple
     image = torch.from_numpy(colour).permute(2, 0, 1).contiguous().float()
     if colour.dtype == np.uint8:
         image.div_(255)
-    return image, None if alpha is None else torch.from_numpy(alpha)[None].float().div_(255)
+    if alpha is None:
+        return image, None
+    alpha = torch.from_numpy(alpha)[None].float().div_(255)
+    return image.masked_fill_(alpha == 0, 1), alpha
+
+
+def read_on_white(path: str | Path) -> Tensor:
+    """An image file as a viewer shows it: as `read_image`, (3, H, W), with transparency laid on white."""
+    image, alpha = read_image(path)
+    return image if alpha is None else _on_white(image, alpha)
 
 
 def read_rgb(path: str | Path, short_side: int) -> np.ndarray:
     """A training photo as 8-bit RGB, resized so that its short side is exactly `short_side`.
 
     Returns (H, W, 3) uint8, upright and sRGB; small photos are enlarged, transparency is laid on white.
-    Raises ImageError if the file is missing, damaged or not an image.
+    Raises ImageError if the file is missing, damaged, not an image, one of several frames or pages, or a strip to be
+    enlarged.
     """
-    colour, alpha = _decode(
-        path, lambda size: _scaled(size, short_side / min(size)), Image.Resampling.BILINEAR, margin=1
-    )
+    colour, alpha = _decode(path, lambda size: _short_side_to(short_side, size), Image.Resampling.BILINEAR, margin=1)
     if colour.dtype != np.uint8:
         colour = np.rint(colour * 255).astype(np.uint8)
     if alpha is not None:
@@ -120,7 +173,7 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None) ->
     if alpha is not None:
         opacity = _finite(path, alpha)
         if name in ("BMP", "JPEG"):
-            pixels = pixels * opacity + (1 - opacity)
+            pixels = _on_white(pixels, opacity)
         else:
             pixels = torch.cat([pixels, opacity])
     picture = Image.fromarray(pixels.mul_(255).round_().byte().permute(1, 2, 0).contiguous().numpy())
@@ -141,13 +194,28 @@ def resize_short_side(image: Tensor, short_side: int) -> Tensor:
     """Resize so that the short side is exactly `short_side`, bilinear and antialiased.
 
     (C, H, W) float -> (C, H', W'), the long side rounded to keep the aspect.
+    Raises ValueError for a strip that would be enlarged to more than LONGEST_ENLARGED times its short side.
     """
-    height, width = _scaled(image.shape[-2:], short_side / min(image.shape[-2:]))
+    height, width = _short_side_to(short_side, image.shape[-2:])
     return F.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
 
 
 def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _short_side_to(short_side: int, size: tuple[int, int]) -> tuple[int, int]:
+    scale = short_side / min(size)
+    if scale > 1 and max(size) > LONGEST_ENLARGED * min(size):
+        raise ValueError(
+            f"a strip {max(size) / min(size):.0f} times as long as wide, too thin to be enlarged to a short side of "
+            f"{short_side}: crop it"
+        )
+    return _scaled(size, scale)
+
+
+def _on_white(image: Tensor, alpha: Tensor) -> Tensor:
+    return image * alpha + (1 - alpha)
 
 
 def _finite(path: Path, image: Tensor) -> Tensor:
@@ -161,21 +229,20 @@ def _finite(path: Path, image: Tensor) -> Tensor:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format, or damaged at its start"
     return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
 
 
 def _decode(
     path: str | Path, fit: Callable[[tuple[int, int]], tuple[int, int]], resample: Image.Resampling, margin: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The first frame of a file, upright, at the size `fit` makes of its own, in sRGB.
+    """The picture in a file, upright, at the size `fit` makes of its own, in sRGB.
 
     Returns (H, W, 3), uint8 or for deep grey float32 in [0, 1], and alpha (H, W) uint8 or None.
     JPEG is decoded at a reduced scale that leaves both sides at least `margin` times their target.
     """
     try:
         with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+            _refuse_misleading(image)
             size = image.size
             target = fit(size)
             drafted = image.draft(None, (margin * target[0], margin * target[1]))
@@ -186,17 +253,88 @@ def _decode(
             with suppress(Exception):  # a broken EXIF block costs the orientation, not the image
                 ImageOps.exif_transpose(image, in_place=True)
             return _in_srgb(image), np.array(image.getchannel("A")) if image.mode in ("LA", "RGBA") else None
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: {_why_unread(path)}") from error
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
         raise ImageError(f"{path}: {_reason(error)}") from error
+
+
+def _why_unread(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        start = file.read(16)
+    reasons = (reason for pattern, reason in _UNREAD.items() if re.match(pattern, start, re.DOTALL))
+    return next(reasons, "not an image of a known format, or damaged at its start")
+
+
+def _refuse_misleading(image: Image.Image) -> None:
+    """Raise ImageError for an opened file of which Pillow would give a part, or values that are not its own."""
+    pages = _pages(image)
+    if len(pages) > 1:
+        raise ImageError(f"{len(pages)} frames or pages, of which a picture has one: save the one you mean as PNG")
+    if image.format == "TIFF":
+        if pages != [0] or ExifTags.Base.DNGVersion in image.tag_v2:
+            raise ImageError("a raw photo, or a thumbnail before its picture: save the picture as PNG or JPEG")
+        if kind := _misread_tiff(image):
+            raise ImageError(f"a TIFF of {kind}, which is not read: save it with 8 bits a channel, or as PNG")
+    if image.format == "PNG" and "transparency" in image.info and ";16" in str(image.tile):
+        raise ImageError("16 bits with one transparent colour, which is not read: save it with an alpha channel")
+
+
+def _pages(image: Image.Image) -> list[int]:
+    """The frames or pages of an opened file that are pictures of their own."""
+    if image.format == "MPO":  # a JPEG followed by its depth, its gain map or the view of the other eye
+        return [0]
+    if image.format != "TIFF":
+        return list(range(getattr(image, "n_frames", 1)))
+    pages = []
+    for page in count():
+        try:
+            image.seek(page)
+        except SyntaxError:  # one that Pillow does not read, whose tags it has read
+            pass
+        except Exception:  # the end of the file, or damage that is not in its first page
+            break
+        if not image.tag_v2.get(ExifTags.Base.NewSubfileType, 0) & 0b101:  # neither a smaller copy nor a mask
+            pages.append(page)
+    image.seek(0)
+    return pages
+
+
+def _misread_tiff(image: Image.Image) -> str | None:
+    """What of an opened TIFF Pillow would read wrongly without a word; None: nothing that is known."""
+    tags = image.tag_v2
+    bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
+    signed = 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+    planes, raw = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2, image.info["compression"] == "raw"
+    kinds = {
+        "signed numbers": signed and bits < 32,
+        f"inverted {bits}-bit grey": bits > 8 and tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0,
+        f"{bits} bits in separate planes": planes and raw and bits > 8,
+        "grey and alpha in separate planes": planes and image.mode in ("LA", "La", "PA"),
+        "12-bit grey": bits == 12,
+        "compressed 32-bit numbers, the high byte first": bits == 32 and not raw and tags.prefix == b"MM",
+    }
+    return next((kind for kind, found in kinds.items() if found), None)
+
+
+def _refuse_values(image: Image.Image, least: float, most: float, white: int) -> None:
+    values = np.asarray(image)
+    low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)  # NaN apart
+    if low < least or high > most:
+        raise ImageError(f"values from {low:g} to {high:g}, where {white} is white: scale them, or save it with 8 bits")
 
 
 def _resizable(image: Image.Image) -> Image.Image:
     """`image` in a mode whose numbers may be averaged: L, LA, RGB, RGBA, CMYK, or F in [0, 1]."""
     if image.mode.startswith("I"):  # to L, Pillow would clip these at 255
+        _refuse_values(image, 0, 65535, white=65535)
         return image.convert("F").point(lambda value: value * (1 / 65535))
+    if image.mode == "F":  # a little more or less than [0, 1] comes from resizing, and is clamped
+        _refuse_values(image, -1, 2, white=1)
+        return image
     if image.has_transparency_data:
-        return image.convert("LA" if image.mode in ("1", "L", "LA") else "RGBA")
-    if image.mode in ("L", "RGB", "CMYK", "F"):
+        return image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
+    if image.mode in ("L", "RGB", "CMYK"):
         return image
     return image.convert("L" if image.mode == "1" else "RGB")
 

@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from fast_style.data.images import read_image, resize_short_side
+from fast_style.data.images import read_image, read_on_white, resize_short_side
 from fast_style.errors import FastStyleError
 
 # A picture of the user's names its style; used by configs/style/*.yaml.
@@ -47,9 +47,25 @@ def find_style_image(
 
 
 def read_style_image(path: Path, style_size: int) -> Tensor:
-    """The picture as a batch of one, (1, 3, H, W) RGB in [0, 1], short side `style_size`: it sets the stroke scale."""
-    image, _ = read_image(path)
-    return resize_short_side(image, style_size)[None]
+    """The picture as a batch of one, (1, 3, H, W) RGB in [0, 1], short side `style_size`: it sets the stroke scale.
+
+    Transparency is laid on white. Raises StyleError for a strip that would have to be enlarged.
+    """
+    try:
+        return resize_short_side(read_on_white(path), style_size)[None]
+    except ValueError as error:
+        raise StyleError(f"{path}: {error}, or give a smaller style.style_size") from error
+
+
+def enlargement(path: Path, style_size: int) -> str | None:
+    """One line if the picture is smaller than `style_size`, with the style_size that is its own."""
+    height, width = read_image(path)[0].shape[1:]
+    if min(height, width) >= style_size:
+        return None
+    return (
+        f"{path} is only {width}x{height}, and enlarged to style.style_size={style_size}: "
+        f"style.style_size={min(height, width)} is its own"
+    )
 
 
 def file_sha256(path: Path) -> str:

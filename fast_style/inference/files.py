@@ -7,23 +7,23 @@ from pathlib import Path
 from omegaconf import DictConfig
 from torch import nn
 
-from fast_style.data.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, find_images
+from fast_style.data.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, find_files, left_out, only_images
 from fast_style.errors import FastStyleError
 from fast_style.inference.sampling import Variant, parse_size, sample_files
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.texture_generator import TextureGenerator
-from fast_style.networks.transformer_net import TransformerNet
 
 
-def find_inputs(pattern: str) -> tuple[list[Path], Path]:
-    """The images that `input=` means, and the folder that output names are relative to."""
+def find_inputs(pattern: str) -> tuple[list[Path], Path, str | None]:
+    """The images that `input=` means, the folder that output names are relative to, and a line on what is left out."""
     if Path(pattern).is_dir():
-        return find_images(pattern), Path(pattern)
+        files = find_files(pattern)
+        return only_images(files), Path(pattern), left_out(files)
     if Path(pattern).exists():
-        return [Path(pattern)], Path(pattern).parent
-    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
-    found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
-    return found, Path(os.path.commonpath([path.parent for path in found] or ["."]))
+        return [Path(pattern)], Path(pattern).parent, None
+    files = [path for path in map(Path, sorted(glob.glob(pattern, recursive=True))) if path.is_file()]
+    found = only_images(files)
+    return found, Path(os.path.commonpath([path.parent for path in found] or ["."])), left_out(files)
 
 
 def name_outputs(inputs: list[Path], root: Path, output: str | None, style: str) -> dict[Path, Path]:
@@ -69,9 +69,11 @@ def draw_textures(
 
 def stylize_photos(cfg: DictConfig, network: nn.Module, style: str, precision: str) -> tuple[list[Path], list[str]]:
     """Write count= variants of every photo of input=; the files written, and the reasons for those that failed."""
-    inputs, root = find_inputs(str(cfg.input))
+    inputs, root, note = find_inputs(str(cfg.input))
     if not inputs:
-        raise FastStyleError(f"input={cfg.input}: no such image, and no images in it")
+        raise FastStyleError(f"input={cfg.input}: no such image, and no images in it{f'; {note}' if note else ''}")
+    if note:
+        print(f"input={cfg.input}: {note}")
     count, outputs = cfg.count or 1, name_outputs(inputs, root, cfg.output, style)
     outputs = {path: numbered(target, count) for path, target in outputs.items()}
     # What an earlier run left beside its inputs is no input.
@@ -79,7 +81,7 @@ def stylize_photos(cfg: DictConfig, network: nn.Module, style: str, precision: s
     written, failures = [], []
     for index in range(count):
         files = {path: targets[index] for path, targets in outputs.items() if path not in earlier}
-        transformer = network if isinstance(network, TransformerNet) else Variant(network, cfg.seed or 0, index)
+        transformer = Variant(network, cfg.seed or 0, index) if isinstance(network, TextureGenerator) else network
         failed = stylize_files(transformer, files, cfg.max_size, cfg.batch_size, precision)
         written += [target for path, target in files.items() if path not in failed]
         failures += failed.values()

@@ -13,9 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
 from fast_style.checkpoint import check_resumable, save_release
-from fast_style.data.images import read_image
+from fast_style.data.styles import enlargement
 from fast_style.errors import FastStyleError, check_choice, check_whole
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.networks.fast_layers import accelerate
@@ -48,6 +49,8 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
     check(config)
     pl.seed_everything(config["seed"], verbose=False)
     module = task_class(config)(config)
+    if note := enlargement(module.style_image, config["style"]["style_size"]):
+        rank_zero_only(print)(note)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
     speed_up(module, config, device)
     data, trainer = module.data(config), build_trainer(config, device, callbacks)
@@ -86,8 +89,6 @@ def check(config: dict) -> None:
     if config["ckpt_path"]:
         check_resumable(config["ckpt_path"], config)
     task_class(config).check(config)
-    if config["photo"]:
-        read_image(config["photo"])
 
 
 def speed_up(module: Task, config: dict, device: torch.device) -> None:
@@ -105,7 +106,7 @@ def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Cal
     run_dir = Path(config["run_dir"])
     callbacks = [
         *callbacks,
-        *(instantiate(callback) for callback in config["callbacks"].values()),
+        *(instantiate(callback) for callback in (config["callbacks"] or {}).values()),
         ProgressBar(leave=True),
         Throughput(),
         PreviewGrid(run_dir / "previews"),

@@ -2,18 +2,24 @@
 
 from pathlib import Path
 
-import skimage
 import torch
 from torch import Tensor
 
 from fast_style.checkpoint import build_network
+from fast_style.data.images import read_image
+from fast_style.data.sample_photos import sample_photo
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.transformer_net import TransformerNet
 from fast_style.training.data_parallel import DataParallel
 from fast_style.training.task import Task
 from fast_style.training.warm_start import initial_state
 
-SAMPLE_PHOTO = Path(skimage.__file__).parent / "data" / "chelsea.png"
+SAMPLE_PHOTO = "chelsea.png"
+
+
+def photo_to_stylize(config: dict) -> Path:
+    """The photo that a training ends with: the user's, or one that scikit-image carries."""
+    return Path(config["photo"]) if config["photo"] else sample_photo(SAMPLE_PHOTO)
 
 
 class StyleTransfer(Task):
@@ -25,6 +31,10 @@ class StyleTransfer(Task):
         if state_dict := initial_state(config["init_from"], config["model"], self.style_picture):
             self.transformer.load_state_dict(state_dict)
         self.training_terms = self.stylized_terms
+
+    @staticmethod
+    def check(config: dict) -> None:
+        read_image(photo_to_stylize(config))
 
     @property
     def network(self) -> TransformerNet:
@@ -59,7 +69,7 @@ class StyleTransfer(Task):
 
     def draw(self, config: dict, folder: Path) -> tuple[Path, list[str]]:
         picture = folder / "stylized.png"
-        failures = stylize_files(self.transformer, {Path(config["photo"] or SAMPLE_PHOTO): picture})
+        failures = stylize_files(self.transformer, {photo_to_stylize(config): picture})
         return picture, list(failures.values())
 
     def next_command(self, model: Path) -> str:

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from fast_style.data.images import read_image
 from fast_style.errors import FastStyleError
 from fast_style.inference.sampling import Variant, sample_files
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.texture_generator import TextureGenerator
-from fast_style.training.style_transfer import SAMPLE_PHOTO
+from fast_style.training.style_transfer import photo_to_stylize
 from fast_style.training.task import Task
 
 PICTURE_SIZE = (512, 512)  # of the texture that a training ends with
@@ -136,6 +137,11 @@ class DiverseStyleTransfer(GeneratorTask):
 
     content = True
 
+    @staticmethod
+    def check(config: dict) -> None:
+        GeneratorTask.check(config)
+        read_image(photo_to_stylize(config))
+
     def forward(self, content_images: Tensor, variants: int, stage: str, batch_index: int) -> Tensor:
         """Each of the photos (B, 3, H, W) in so many ways: (B, variants, 3, H, W)."""
         repeated = content_images.repeat_interleave(variants, 0)
@@ -155,7 +161,7 @@ class DiverseStyleTransfer(GeneratorTask):
     def draw(self, config: dict, folder: Path) -> tuple[Path, list[str]]:
         picture = folder / "stylized.png"
         variant = Variant(self.generator, config["seed"], 0)
-        failures = stylize_files(variant, {Path(config["photo"] or SAMPLE_PHOTO): picture})
+        failures = stylize_files(variant, {photo_to_stylize(config): picture})
         return picture, list(failures.values())
 
     def next_command(self, model: Path) -> str:

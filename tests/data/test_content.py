@@ -186,6 +186,29 @@ def test_folder_refuses_what_it_cannot_train_on(folder_of, tmp_path):
         folder_of(validation_count=9)
 
 
+def test_what_a_folder_holds_besides_images_is_told_once(folder_of, tmp_path, capsys):
+    folder_of()
+    line = f"data.root={tmp_path / 'photos'}: left out 1 that are no pictures by their suffix (1 .txt)\n"
+    assert capsys.readouterr().out == line
+    folder_of().setup("validate")
+    assert capsys.readouterr().out == line
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").touch()
+    with pytest.raises(ContentError, match=r"holds 0 images.*left out 1 that are no pictures by their suffix \(1 .txt"):
+        folder_of(root=str(tmp_path / "texts"))
+
+
+def test_strips_and_animations_are_skipped_and_logged(photo, tmp_path):
+    paths = [photo(tmp_path / f"{index}.png", 20, 20, seed=index) for index in range(2)]
+    strip, animation = photo(tmp_path / "strip.png", 1, 4000), tmp_path / "animation.gif"
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    frames[0].save(animation, save_all=True, append_images=frames[1:])
+    images = ImageFolder([paths[0], strip, animation, paths[1]], 20, tmp_path / "log.txt")
+    np.testing.assert_array_equal(images[1], np.array(Image.open(paths[1])))
+    first, second = (tmp_path / "log.txt").read_text().splitlines()
+    assert first.startswith(f"{strip}: a strip") and second.startswith(f"{animation}: 2 frames or pages")
+
+
 @pytest.mark.parametrize("split", ["train2017", "train2014"])
 def test_coco_trains_on_the_training_photos(photo, tmp_path, split):
     for index in range(3):

@@ -3,14 +3,27 @@
 import io
 import os
 import struct
+import zlib
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image, ImageCms
 
 from fast_style.data import images
-from fast_style.data.images import ImageError, find_images, read_image, read_rgb, resize_short_side, write_image
+from fast_style.data.images import (
+    ImageError,
+    find_files,
+    find_images,
+    left_out,
+    only_images,
+    read_image,
+    read_on_white,
+    read_rgb,
+    resize_short_side,
+    write_image,
+)
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -18,6 +31,7 @@ RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
 GREY = RGB[..., 0]
 ALPHA = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
+ALPHA[1:3, 2] = 0
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 128, 200]], dtype=np.uint8)
 
 
@@ -46,6 +60,10 @@ def stored_mode(path):
 def pixels(path):
     with Image.open(path) as picture:
         return np.array(picture)
+
+
+def white_where_hidden(colours, opacity):
+    return np.where(opacity[..., None] == 0, 255, colours)
 
 
 def triangle_resize(array, size):
@@ -94,7 +112,7 @@ def test_bilevel(tmp_path):
 
 def test_grey_with_alpha(tmp_path):
     image, alpha = read_image(save(tmp_path / "a.png", np.stack([GREY, ALPHA], -1)))
-    np.testing.assert_array_equal(levels(image), np.stack([GREY] * 3, -1))
+    np.testing.assert_array_equal(levels(image), white_where_hidden(np.stack([GREY] * 3, -1), ALPHA))
     np.testing.assert_array_equal(levels(alpha)[..., 0], ALPHA)
 
 
@@ -102,17 +120,17 @@ def test_grey_with_alpha(tmp_path):
 def test_rgb_with_alpha(tmp_path, suffix):
     image, alpha = read_image(save(tmp_path / f"a{suffix}", np.dstack([RGB, ALPHA])))
     assert alpha.dtype == torch.float32 and alpha.shape == (1, 5, 7)
-    np.testing.assert_array_equal(levels(image), RGB)
+    np.testing.assert_array_equal(levels(image), white_where_hidden(RGB, ALPHA))
     np.testing.assert_array_equal(levels(alpha)[..., 0], ALPHA)
 
 
 def test_transparent_colour_key(tmp_path):
     key = tuple(int(value) for value in RGB[2, 3])
     image, alpha = read_image(save(tmp_path / "rgb.png", RGB, transparency=key))
-    np.testing.assert_array_equal(levels(image), RGB)
+    np.testing.assert_array_equal(levels(image), white_where_hidden(RGB, (RGB != RGB[2, 3]).any(-1)))
     np.testing.assert_array_equal(alpha[0], (RGB != RGB[2, 3]).any(-1))
     image, alpha = read_image(save(tmp_path / "grey.png", GREY, transparency=int(GREY[1, 1])))
-    np.testing.assert_array_equal(levels(image)[..., 0], GREY)
+    np.testing.assert_array_equal(levels(image)[..., 0], np.where(GREY == GREY[1, 1], 255, GREY))
     np.testing.assert_array_equal(alpha[0], GREY != GREY[1, 1])
 
 
@@ -144,8 +162,9 @@ def test_palette_with_transparency(tmp_path, name, transparency, opacities):
     picture, expected = palette_image()
     picture.save(tmp_path / name, transparency=transparency)
     image, alpha = read_image(tmp_path / name)
-    np.testing.assert_array_equal(levels(image), expected)
-    np.testing.assert_array_equal(levels(alpha)[..., 0], np.array(opacities)[np.array([[0, 1, 2], [3, 0, 1]])])
+    opacity = np.array(opacities)[np.array([[0, 1, 2], [3, 0, 1]])]
+    np.testing.assert_array_equal(levels(image), white_where_hidden(expected, opacity))
+    np.testing.assert_array_equal(levels(alpha)[..., 0], opacity)
 
 
 def test_palette_with_alpha_channel(tmp_path):
@@ -156,7 +175,7 @@ def test_palette_with_alpha_channel(tmp_path):
     picture.save(tmp_path / "a.tif")
     assert stored_mode(tmp_path / "a.tif") == "PA"
     image, alpha = read_image(tmp_path / "a.tif")
-    np.testing.assert_array_equal(levels(image), expected)
+    np.testing.assert_array_equal(levels(image), white_where_hidden(expected, opacity))
     np.testing.assert_array_equal(levels(alpha)[..., 0], opacity)
 
 
@@ -226,13 +245,210 @@ def test_modes_that_few_files_hold(monkeypatch, mode, values):
     assert np.abs(levels(image)[0] - [[255, 0, 0], [0, 255, 0], [77, 77, 77]]).max() <= 1 and alpha is None
 
 
-def test_first_frame_of_animations(tmp_path):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    for name in ("a.gif", "a.png", "a.webp", "a.tif"):
-        frames[0].save(
-            tmp_path / name, save_all=True, append_images=frames[1:], **({"lossless": True} if "webp" in name else {})
-        )
-        assert (levels(read_image(tmp_path / name)[0]) == [255, 0, 0]).all(), name
+# --- hidden colours
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "options"),
+    [
+        ("a.png", "RGBA", {}),
+        ("a.png", "LA", {}),
+        ("a.tif", "RGBA", {}),
+        ("a.tif", "LA", {}),
+        ("a.webp", "RGBA", {"lossless": True, "exact": True}),
+        ("a.tga", "RGBA", {}),
+    ],
+)
+@pytest.mark.parametrize("max_size", [None, 20])
+def test_hidden_colours_do_not_count(tmp_path, name, mode, options, max_size):
+    """Two pictures that look the same: noise under alpha 0, or black."""
+    visible = np.dstack([smooth(30, 40), np.where(smooth(30, 40)[..., 0] > 120, 255, 0).astype(np.uint8)])
+    visible[:, 30:, 3] //= 2
+    for folder in ("noise", "black"):
+        hidden = 0 if folder == "black" else RNG.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+        colours = np.where(visible[..., 3:] == 0, hidden, visible[..., :3]).astype(np.uint8)
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / name, np.dstack([colours, visible[..., 3]]), mode, **options)
+        assert stored_mode(tmp_path / folder / name) == mode
+    noise, black = tmp_path / "noise" / name, tmp_path / "black" / name
+    assert not np.array_equal(pixels(noise), pixels(black))
+    (image, alpha), (other, _) = read_image(noise, max_size), read_image(black, max_size)
+    assert torch.equal(image, other) and (image[:, alpha[0] == 0] == 1).all() and (alpha == 0).any()
+    np.testing.assert_array_equal(read_rgb(noise, 30), read_rgb(black, 30))
+    on_white = Image.new("RGBA", (40, 30), "white")
+    on_white.alpha_composite(Image.open(noise).convert("RGBA"))
+    for read in (np.rint(to_hwc(read_on_white(noise)) * 255).astype(int), read_rgb(noise, 30).astype(int)):
+        assert np.abs(read - np.array(on_white.convert("RGB"))).max() <= 1
+
+
+def test_hidden_colour_of_a_gif(tmp_path):
+    picture, expected = palette_image()
+    picture.save(tmp_path / "a.gif", transparency=2)
+    hidden = np.array([[0, 0, 1], [0, 0, 0]])[..., None] == 1
+    np.testing.assert_array_equal(levels(read_on_white(tmp_path / "a.gif")), np.where(hidden, 255, expected))
+
+
+def test_opaque_pictures_are_as_they_are(tmp_path):
+    path = save(tmp_path / "a.png", RGB)
+    assert torch.equal(read_on_white(path), read_image(path)[0])
+
+
+def test_grey_with_alpha_that_is_multiplied_in(tmp_path):
+    grey, alpha = np.full((4, 4), 200, np.uint8), np.full((4, 4), 128, np.uint8)
+    stored = np.stack([np.rint(grey * (alpha / 255)).astype(np.uint8), alpha], -1)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack", extrasamples=["assocalpha"])
+    image, read_alpha = read_image(tmp_path / "a.tif")
+    assert np.abs(to_hwc(image) * 255 - 200).max() <= 1 and (levels(read_alpha) == 128).all()
+
+
+# --- frames and pages
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp", "a.tif", "a.avif"])
+@pytest.mark.parametrize("read", [read_image, lambda path: read_rgb(path, 8)], ids=["read_image", "read_rgb"])
+def test_animations_and_pages_say_so(tmp_path, name, read):
+    if Image.registered_extensions().get(f".{name[2:]}", "").upper() not in Image.SAVE:
+        pytest.skip("this Pillow does not write it")
+    first, *others = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "lime")]
+    first.save(tmp_path / name, save_all=True, append_images=others)
+    with pytest.raises(ImageError, match="3 frames or pages") as error:
+        read(tmp_path / name)
+    assert_one_clear_line(error, tmp_path / name)
+    first.save(tmp_path / name)
+    assert np.abs(read_rgb(tmp_path / name, 8).astype(int) - [255, 0, 0]).max() <= 4
+
+
+def test_pictures_that_belong_to_another_are_no_pages(tmp_path):
+    """The other eye of a JPEG; the smaller copies, and the mask, of a TIFF."""
+    whole, small = smooth(32, 48), smooth(16, 24)
+    Image.fromarray(whole).save(tmp_path / "a.mpo", save_all=True, append_images=[Image.fromarray(small)], quality=95)
+    assert np.abs(levels(read_image(tmp_path / "a.mpo")[0]) - whole).max() <= 12
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(whole, photometric="rgb")
+        tiff.write(small, photometric="rgb", subfiletype=1)
+        tiff.write(whole[..., 0] > 99, photometric="mask", subfiletype=4)
+    np.testing.assert_array_equal(levels(read_image(tmp_path / "a.tif")[0]), whole)
+
+
+def test_a_page_that_is_not_read_counts(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(smooth(8, 8), photometric="rgb")
+        tiff.write(smooth(8, 8).astype(np.float32), photometric="rgb")
+    with pytest.raises(ImageError, match="2 frames or pages"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_raw_photos_are_not_their_thumbnails(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(smooth(16, 24), photometric="rgb", subfiletype=1, subifds=1)
+        tiff.write(smooth(64, 96), photometric="rgb")
+    tifffile.imwrite(
+        tmp_path / "b.tif", smooth(16, 24), photometric="rgb", extratags=[(50706, 1, 4, (1, 4, 0, 0), True)]
+    )
+    for name in ("a.tif", "b.tif"):
+        with pytest.raises(ImageError, match="raw photo") as error:
+            read_image(tmp_path / name)
+        assert_one_clear_line(error, tmp_path / name)
+
+
+# --- deep files
+
+RAMP = np.linspace(0, 1, 40 * 56).reshape(40, 56)
+COLOUR_RAMP = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], -1)
+
+
+def in_16_bits(values):
+    return np.rint(values * 65535).astype(np.uint16)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        (in_16_bits(RAMP), {}),
+        (in_16_bits(1 - RAMP), {"photometric": "miniswhite"}),
+        ((RAMP * 32767).astype(np.int16), {}),
+        ((RAMP * 127).astype(np.int8), {}),
+        ((RAMP * (2**32 - 1)).astype(np.uint32), {}),
+        ((RAMP * (2**31 - 1)).astype(np.int32), {}),
+        (RAMP.astype(np.float16), {}),
+        (RAMP.astype(np.float32), {}),
+        (RAMP, {}),
+        ((RAMP * 255).astype(np.float32), {}),
+        ((1 - RAMP).astype(np.float32), {"photometric": "miniswhite"}),
+        (in_16_bits(COLOUR_RAMP), {"photometric": "rgb"}),
+        (in_16_bits(COLOUR_RAMP).transpose(2, 0, 1).copy(), {"photometric": "rgb", "planarconfig": "separate"}),
+        (COLOUR_RAMP.astype(np.float32), {"photometric": "rgb"}),
+        (in_16_bits(RAMP), {"bitspersample": 12}),
+    ],
+    ids=["16", "inverted 16", "signed 16", "signed 8", "32", "signed 32", "half", "float", "double", "float to 255",
+         "inverted float", "rgb 16", "planes of 16", "rgb float", "12"],
+)  # fmt: skip
+def test_deep_tiff_is_read_right_or_refused(tmp_path, values, options, compression, byteorder):
+    path = tmp_path / "a.tif"
+    if "bitspersample" in options:
+        write_12_bits(path, RAMP)
+    else:
+        options = {"photometric": "minisblack"} | options
+        tifffile.imwrite(path, values, compression=compression, byteorder=byteorder, **options)
+    expected = COLOUR_RAMP if options.get("photometric") == "rgb" else np.stack([RAMP] * 3, -1)
+    try:
+        image, alpha = read_image(path)
+        assert np.abs(to_hwc(image) - expected).max() <= 1 / 255 and alpha is None
+    except ImageError as error:
+        assert str(path) in str(error) and "\n" not in str(error) and "save it" in str(error)
+        plain = values.dtype == np.uint16 and options in ({"photometric": "minisblack"}, {"photometric": "rgb"})
+        assert not plain, "16 bits, with no more to it, are read"
+
+
+def write_12_bits(path, values):
+    """A grey TIFF of two numbers in three bytes: a header, eight tags, the numbers."""
+    height, width = values.shape
+    pairs = np.rint(values * 4095).astype(np.uint32).reshape(-1, 2)
+    joined = (pairs[:, 0] << 12) | pairs[:, 1]
+    data = np.stack([joined >> 16, joined >> 8 & 255, joined & 255], -1).astype(np.uint8).tobytes()
+    tags = [(256, 4, width), (257, 4, height), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8 + 2 + 8 * 12 + 4),
+            (277, 3, 1), (279, 4, len(data))]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + data)
+
+
+def test_planes_of_8_bits_are_read(tmp_path):
+    for compression in (None, "zlib"):
+        options = {"photometric": "rgb", "planarconfig": "separate", "compression": compression}
+        tifffile.imwrite(tmp_path / "a.tif", RGB.transpose(2, 0, 1).copy(), **options)
+        np.testing.assert_array_equal(levels(read_image(tmp_path / "a.tif")[0]), RGB)
+        stored = np.stack([GREY, ALPHA])
+        options |= {"photometric": "minisblack", "extrasamples": ["unassalpha"]}
+        tifffile.imwrite(tmp_path / "b.tif", stored, **options)
+        with pytest.raises(ImageError, match="grey and alpha in separate planes"):
+            read_image(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("colour_type", [0, 2], ids=["grey", "rgb"])
+def test_transparent_colour_of_16_bits_is_refused(tmp_path, colour_type):
+    """Pillow does not compare it with all 16 bits."""
+    values = in_16_bits(COLOUR_RAMP if colour_type else RAMP)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", 56, 40, 16, colour_type, 0, 0, 0),
+        b"tRNS": values[3, 7].astype(">u2").tobytes(),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    path = tmp_path / "a.png"
+    for without in (b"", b"tRNS"):
+        kept = {name: data for name, data in chunks.items() if name != without}
+        framed = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in kept.items()]
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(framed))
+        if without:
+            expected = values if colour_type else np.stack([values] * 3, -1)
+            assert np.abs(to_hwc(read_image(path)[0]) - expected / 65535).max() <= 1 / 255
+        else:
+            with pytest.raises(ImageError, match="one transparent colour") as error:
+                read_image(path)
+            assert_one_clear_line(error, path)
 
 
 # --- orientation and profiles
@@ -311,7 +527,7 @@ def test_profile_is_converted_to_srgb(tmp_path):
 def test_profile_leaves_alpha_alone(tmp_path):
     path = save(tmp_path / "a.png", np.dstack([RGB, ALPHA]), icc_profile=swapped_profile())
     image, alpha = read_image(path)
-    assert np.abs(levels(image) - RGB[..., ::-1]).max() <= 1
+    assert np.abs(levels(image) - white_where_hidden(RGB[..., ::-1], ALPHA)).max() <= 1
     np.testing.assert_array_equal(levels(alpha)[..., 0], ALPHA)
 
 
@@ -454,6 +670,25 @@ def test_resize_short_side(size, short_side):
     assert min(resized.shape[1:]) == short_side and torch.equal(image, before)
 
 
+@pytest.mark.parametrize("size", [(4000, 1), (3, 500), (101, 10)])
+def test_strips_are_not_enlarged(tmp_path, size):
+    """A line of pixels 288 rows high would be a gigabyte."""
+    path = save(tmp_path / "a.png", smooth(*size[::-1]))
+    with pytest.raises(ImageError, match="times as long as wide.* short side of 288: crop it") as error:
+        read_rgb(path, 288)
+    assert_one_clear_line(error, path)
+    with pytest.raises(ValueError, match="times as long as wide"):
+        resize_short_side(read_image(path)[0], 288)
+    assert read_image(path)[0].shape == (3, *size[::-1]), "as it is, it is read"
+    assert min(read_rgb(path, min(size)).shape[:2]) == min(size)
+
+
+def test_panoramas_are_enlarged_and_strips_shrunk(tmp_path):
+    assert read_rgb(save(tmp_path / "a.png", smooth(10, 100)), 20).shape == (20, 200, 3)
+    assert resize_short_side(torch.rand(3, 100, 10), 20).shape == (3, 200, 20)
+    assert read_rgb(save(tmp_path / "b.png", smooth(40, 1200)), 20).shape == (20, 600, 3)
+
+
 def test_prints_for_a_wall_open(tmp_path):
     # 190 megapixels: Pillow's own limit is an error above 179; warnings are errors in this file
     Image.new("1", (20000, 9500), 1).save(tmp_path / "a.png", compress_level=1)
@@ -494,6 +729,36 @@ def test_unreadable_files(tmp_path, read):
         assert_one_clear_line(error, tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "damaged" if "HEIF" in Image.OPEN else "pip install pillow-heif"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", "a video or a raw photo"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\xff\x0a\xfa\x1f", "JPEG XL"),
+        (b"8BPS\0\1", "Photoshop"),
+        (b"", "the file is empty"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".jpg", ".heic"])
+def test_what_is_no_known_format_says_what_it_is(tmp_path, suffix, start, reason):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(start and start.ljust(300, b"\0"))
+    with pytest.raises(ImageError, match=reason) as error:
+        read_image(path)
+    assert_one_clear_line(error, path)
+
+
+def test_heic(tmp_path):
+    """With the extra `heif` only."""
+    pytest.importorskip("pillow_heif")
+    stored = smooth(64, 96)
+    Image.fromarray(stored).save(tmp_path / "IMG_1.HEIC", quality=95)
+    assert find_images(tmp_path) == [tmp_path / "IMG_1.HEIC"]
+    (tmp_path / "IMG_1.HEIC").rename(tmp_path / "renamed.jpg")
+    assert np.abs(levels(read_image(tmp_path / "renamed.jpg")[0]) - stored).max() <= 8
+
+
 def test_truncated_says_so(tmp_path):
     path = save(tmp_path / "a.jpg", smooth(64, 64))
     path.write_bytes(path.read_bytes()[:-200])
@@ -530,6 +795,7 @@ def test_values_are_clamped_and_rounded_to_nearest(tmp_path):
 def test_alpha_survives(tmp_path, suffix):
     image = torch.from_numpy(smooth(16, 24) / np.float32(255)).permute(2, 0, 1)
     alpha = torch.linspace(0, 1, 384).reshape(1, 16, 24)
+    image[:, 0, 0] = 1  # where alpha is 0
     write_image(tmp_path / f"a{suffix}", image, alpha)
     read, read_alpha = read_image(tmp_path / f"a{suffix}")
     assert (read_alpha - alpha).abs().max() <= 0.501 / 255
@@ -635,6 +901,26 @@ def test_find_images_needs_a_folder(tmp_path):
     for path in (tmp_path / "missing", save(tmp_path / "a.png", RGB)):
         with pytest.raises(ImageError, match="no such folder"):
             find_images(path)
+
+
+def test_what_a_folder_holds_besides_images_is_counted(tmp_path):
+    for name in ("a.jpg", "deep/IMG_1.HEIC", "IMG_2.heic", "notes.txt", "b.txt", "README", ".hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    files = find_files(tmp_path)
+    assert len(files) == 6 and only_images(files) == find_images(tmp_path)
+    others = "3 that are no pictures by their suffix (2 .txt, 1 without suffix)"
+    if "HEIF" in Image.OPEN:
+        assert left_out(files) == f"left out {others}"
+    else:
+        hint = "HEIC is read after: pip install pillow-heif; or save it as JPEG"
+        assert left_out(files) == f"left out 2 HEIC ({hint}) and {others}"
+    assert left_out([tmp_path / "a.jpg"]) is None and left_out([]) is None
+
+
+def test_many_kinds_of_other_files_stay_one_short_line():
+    note = left_out(images.Path(f"a.x{index}") for index in range(40))
+    assert note.startswith("left out 40 ") and note.endswith(", ...)") and len(note) < 200
 
 
 def test_suffixes():

@@ -2,13 +2,14 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from conftest import ROOT
 from PIL import Image
 
-from fast_style.data.styles import StyleError, file_sha256, find_style_image, read_style_image
+from fast_style.data.styles import StyleError, enlargement, file_sha256, find_style_image, read_style_image
 
 CONFIGS = sorted((ROOT / "configs/style").glob("*.yaml"))
 
@@ -41,6 +42,33 @@ def test_a_picture_of_ones_own(photo, tmp_path):
 def test_style_size_is_the_short_side(photo, tmp_path, size, style_size, expected):
     path = photo(tmp_path / "a.png", size[1], size[0])
     assert read_style_image(path, style_size).shape == (1, 3, *expected)
+
+
+def test_hidden_colours_are_no_style(tmp_path):
+    """A viewer shows white where alpha is 0, and half white where it is a half."""
+    colours = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    alpha = np.repeat([0, 128, 255], 10).astype(np.uint8)[None].repeat(20, 0)
+    Image.fromarray(np.dstack([colours, alpha])).save(tmp_path / "cut.png")
+    opacity = alpha[..., None] / 255
+    shown = torch.from_numpy(colours / 255 * opacity + 1 - opacity).permute(2, 0, 1)[None].float()
+    torch.testing.assert_close(read_style_image(tmp_path / "cut.png", 20), shown)
+
+
+@pytest.mark.parametrize("height, width", [(500, 3), (1, 400)])
+def test_a_strip_is_no_style(photo, tmp_path, height, width):
+    path = photo(tmp_path / "thin.png", height, width)
+    with pytest.raises(StyleError, match=f"{path}: .* short side of 256: crop it, or give a smaller style.style_size"):
+        read_style_image(path, 256)
+
+
+@pytest.mark.parametrize("height, width", [(50, 30), (30, 50)])
+def test_an_enlarged_thumbnail_says_so(photo, tmp_path, height, width):
+    path = photo(tmp_path / "thumbnail.jpg", height, width)
+    note = enlargement(path, 31)
+    assert note == (
+        f"{path} is only {width}x{height}, and enlarged to style.style_size=31: style.style_size=30 is its own"
+    )
+    assert enlargement(path, 30) is None
 
 
 def test_missing_file():

@@ -125,7 +125,23 @@ def test_alpha_goes_through_unchanged(photo, tmp_path):
     assert stylize_files(Inverse(), {source: tmp_path / "out.png"}) == {}
     before, after = pixels(source), pixels(tmp_path / "out.png")
     np.testing.assert_array_equal(after[..., 3], before[..., 3])
-    np.testing.assert_array_equal(after[..., :3], 255 - before[..., :3])
+    visible = before[..., 3] > 0
+    np.testing.assert_array_equal(after[visible][:, :3], 255 - before[visible][:, :3])
+
+
+def test_hidden_colours_do_not_reach_the_visible_part(transformer, tmp_path):
+    """Noise under alpha 0 or white: the same picture; the network sees all of a photo."""
+    colours = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    alpha = np.repeat([0, 1, 255], [12, 4, 16]).astype(np.uint8)[None].repeat(24, 0)
+    files = {}
+    for name, hidden in {"noise": colours, "white": np.full_like(colours, 255)}.items():
+        picture = np.dstack([np.where(alpha[..., None] == 0, hidden, colours), alpha])
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+        files[tmp_path / f"{name}.png"] = tmp_path / "out" / f"{name}.png"
+    assert stylize_files(transformer, files) == {}
+    noise, white = (pixels(target) for target in files.values())
+    np.testing.assert_array_equal(noise, white)
+    np.testing.assert_array_equal(noise[..., 3], alpha)
 
 
 def test_max_size(photo, tmp_path):

@@ -12,10 +12,12 @@ def test_prepared_photos(photo, tmp_path):
     for name, size in {"a.png": (60, 80), "sub/a.jpg": (90, 50), "b.png": (20, 30)}.items():
         photo(source / name, *size)
     (source / "broken.jpg").write_bytes(b"no picture")
+    (source / "notes.txt").write_text("no picture")
     command = ("scripts/prepare_photos.py", source, target, "--short-side=40", "--workers=1")
     finished = run_command(*command)
     assert finished.returncode == 0 and "3 photos" in finished.stdout
     assert f"{source / 'broken.jpg'}" in finished.stdout
+    assert f"{source}: left out 1 that are no pictures by their suffix (1 .txt)" in finished.stdout
     small = {path.relative_to(target).as_posix(): path for path in find_images(target)}
     assert set(small) == {"a.png.jpg", "sub/a.jpg.jpg", "b.png.jpg"}
     for name, path in small.items():

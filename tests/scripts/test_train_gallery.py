@@ -14,14 +14,15 @@ from safetensors.torch import load_file
 
 from fast_style.checkpoint import load_transformer, read_metadata, save_release
 from fast_style.data.images import read_image
+from fast_style.data.sample_photos import sample_photo
 from fast_style.errors import FastStyleError
 from fast_style.inference.stylize import stylize
 from fast_style.networks.transformer_net import TransformerNet
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import train_gallery  # noqa: E402
-from train_gallery import BUNDLED, SAMPLE_PHOTO, commit, draw_sheet, main, quoted, save_half, save_jpeg, start  # noqa: E402
+import train_gallery
+from train_gallery import BUNDLED, SAMPLE_PHOTO, commit, draw_sheet, main, quoted, save_half, save_jpeg, start
 
 TINY = (*TINY_RUN, "init_from=null", "max_steps=2", "data.count=4")
 
@@ -68,7 +69,7 @@ def test_release(gallery, tmp_path, monkeypatch):
     half /= "mosaic.safetensors"
     assert half.stat().st_size < 0.8 * full.stat().st_size
     assert {value.dtype for value in load_file(half).values()} == {torch.float16}
-    photo = read_image(SAMPLE_PHOTO, 256)[0][None]
+    photo = read_image(sample_photo(SAMPLE_PHOTO), 256)[0][None]
     (from_half, name), (from_full, _) = load_transformer(half), load_transformer(full)
     assert name == "mosaic" and {value.dtype for value in from_half.state_dict().values()} == {torch.float32}
     assert (stylize(from_half, photo) - stylize(from_full, photo)).abs().max() < 0.01
@@ -161,7 +162,7 @@ def test_model_that_is_too_large(model, tmp_path, monkeypatch):
         (["--budgets", "60s", "5min"], "several need --sheet"),
         (["--photos", "missing.jpg"], "missing.jpg"),
         (["--sheet", "sheet.gif"], "must be a .jpg"),
-        (["--styles", str(SAMPLE_PHOTO)], "others need --sheet"),
+        (["--styles", str(sample_photo(SAMPLE_PHOTO))], "others need --sheet"),
         (["style.original=true"], "others need --sheet"),
     ],
 )
