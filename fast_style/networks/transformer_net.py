@@ -31,11 +31,12 @@ class ConvLayer(nn.Sequential):
         super().__init__(nn.Conv2d(in_channels, out_channels, kernel_size, stride, amount, padding_mode=mode))
 
 
-PERIODS, FINE_PERIOD = (61, 67, 71, 73, 79), 251
+PERIODS, FINE_PERIOD, DITHER_PERIOD = (61, 67, 71, 73, 79), 251, 257
+DITHER = 0.5 / 255
 
 
 class Noise(nn.Module):
-    """Adds one random value a pixel to all channels, to each with a strength that is learnt (Karras et al. 2019).
+    """Adds one random value a pixel to all channels, to each with its strength, which is learnt (Karras et al. 2019).
 
     Without it a flat part of a photo can only become a pattern that repeats with every few pixels: a weave. The noise
     is always the same, a square tile that repeats; those of a network have coprime periods, so together they do not.
@@ -44,11 +45,15 @@ class Noise(nn.Module):
     channels   of the features
     seed       of the tile; one for every place in a network
     period     side of the tile, in pixels of the features
+    strength   for all channels, instead of one for each that is learnt
     """
 
-    def __init__(self, channels: int, seed: int, period: int):
+    def __init__(self, channels: int, seed: int, period: int, strength: float | None = None):
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(channels))
+        if strength is None:
+            self.weight = nn.Parameter(torch.zeros(channels))
+        else:
+            self.register_buffer("weight", torch.full((channels,), strength), persistent=False)
         tile = torch.randn(period, period, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("tile", tile, persistent=False)
 
@@ -153,6 +158,8 @@ class TransformerNet(nn.Module):
             layers += [UpsampleConv(c_in, c_out, upsampling), *extra, NORMS[norm](c_out), nn.ReLU(inplace=True)]
         layers += [ConvLayer(channels[0], 3, last, 1, outer)]
         self.layers = nn.Sequential(*layers)
+        # What 8 bits round away: steps of a smooth sky are no edges, and a flat frame has something to normalise.
+        self.dither = Noise(3, len(layers), DITHER_PERIOD, DITHER) if noise else nn.Identity()
         self.output = output
 
     def forward(self, content_images: Tensor) -> Tensor:
@@ -161,7 +168,7 @@ class TransformerNet(nn.Module):
         A linear output may leave [0, 1] slightly; clamp it before it becomes a picture.
         """
         height, width = content_images.shape[-2:]
-        stylized = self.layers(self._pad(content_images))[..., :height, :width]
+        stylized = self.layers(self._pad(self.dither(content_images)))[..., :height, :width]
         return (torch.tanh(stylized) + 1) / 2 if self.output == "tanh" else stylized
 
     def _pad(self, images: Tensor) -> Tensor:
