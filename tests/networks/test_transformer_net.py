@@ -142,7 +142,9 @@ def test_size_in_is_size_out(name, size):
 def test_images_are_reflected_to_the_next_multiple(name, border, multiple):
     net, image = build(name), torch.rand(1, 3, 33, 46)
     below, right = -33 % multiple, -46 % multiple
-    padded = np.pad(image.numpy(), ((0, 0), (0, 0), (border, border + below), (border, border + right)), mode="reflect")
+    padded = np.pad(
+        net.dither(image).numpy(), ((0, 0), (0, 0), (border, border + below), (border, border + right)), mode="reflect"
+    )
     stylized = net.layers(torch.from_numpy(padded))[..., :33, :46]
     output = {"linear": stylized, "tanh": stylized.tanh() / 2 + 0.5}[net.output]
     torch.testing.assert_close(net(image), output)
@@ -222,3 +224,11 @@ def test_flat_parts_repeat_without_noise_only():
         with torch.no_grad():
             flat = net(image)[..., 56:-24, 24:-24]
         assert torch.allclose(flat[..., 4:], flat[..., :-4], atol=1e-4) is repeats
+
+
+def test_dither_is_half_a_level():
+    net, image = build("medium"), torch.full((1, 3, 300, 300), 0.5)
+    dithered = net.dither(image)
+    added = (dithered - image) * 255
+    assert torch.equal(added[:, 0], added[:, 1]) and 0.45 < added.std() < 0.55 and added.mean().abs() < 0.01
+    assert not any("dither" in name for name in net.state_dict())
