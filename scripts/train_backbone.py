@@ -2,7 +2,7 @@
 
     python scripts/train_backbone.py --photos /data/photos --styles paintings fast_style/assets/styles random_styles
 
-Every image of a batch gets a style of its own: one of all pictures in the given folders; scripts/random_styles.py
+Every image of a batch gets a style of its own: one of all pictures in the given folders; scripts.painting.random_styles
 paints as many as are wanted. What is written are running averages of the weights, so that the rate need not fall at
 the end: a training goes on for as long as there is time, with --resume from the .resume file beside the output, which
 has Adam's moments, with --start from what was written.

@@ -63,7 +63,7 @@ fast_style.checkpoint checkpoints/{example}.safetensors` shows everything that i
 "+changes": with changes to the code that were not committed yet.
 
 Licence: MIT, like the code. We trained these models ourselves, on style pictures that our own program painted
-(`scripts/paint_styles.py`).
+(`scripts/painting`).
 
 - Content images: {data}.
 - Loss network: {loss_network}.

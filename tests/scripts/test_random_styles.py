@@ -5,12 +5,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import random_styles  # noqa: E402
-from random_styles import numbered_painting, random_painting  # noqa: E402
+from scripts.painting import random_styles
+from scripts.painting.random_styles import numbered_painting, random_painting
 
 NUMBERS = (4, 6, 8, 11)  # quick ones
 

@@ -1,7 +1,9 @@
-"""Paint any number of pictures in random procedural styles: a motif, a palette, a medium, lines and a surface."""
+"""Paint any number of pictures in random procedural styles: python -m scripts.painting.random_styles --count 100
+
+A motif, a palette, a medium, lines and a surface are drawn for each.
+"""
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +17,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import Delaunay, cKDTree
 from skimage.measure import find_contours
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when imported from elsewhere
-
-from paint_styles import (  # noqa: E402
+from scripts.painting.brushes import (
     SUPERSAMPLE,
     InkSheet,
     OilCanvas,
