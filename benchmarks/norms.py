@@ -27,6 +27,7 @@ from omegaconf import DictConfig
 from benchmarks import command
 from benchmarks.time_to_quality import Clock, comma_separated, plain, published, watching
 from benchmarks.timing import environment
+from fast_style.commands import CONFIGS
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device
 from fast_style.training.fit import fit
@@ -73,7 +74,7 @@ PANELS = [
 
 def config_of(task: str, overrides: list[str], run_dir: Path) -> DictConfig:
     """The config of train.py; the command line's overrides come after the recipe's."""
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose("train", [f"task={task}", *RECIPES[task], *overrides, f"run_dir={run_dir}"])
 
 

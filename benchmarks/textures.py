@@ -27,6 +27,7 @@ from torchvision.transforms.functional import center_crop
 
 from benchmarks.timing import environment, now
 from fast_style.checkpoint import load_network
+from fast_style.commands import CONFIGS
 from fast_style.commands.optimize import optimize
 from fast_style.data.images import read_image, write_image
 from fast_style.data.sample_photos import sample_photo
@@ -46,7 +47,7 @@ TITLE_HEIGHT, LABEL_HEIGHT, GAP = 28, 22, 6
 
 def config(name: str, texture: Path, args: argparse.Namespace, *overrides: str) -> DictConfig:
     style = [f"style.image='{texture}'", f"style.style_size={args.size}"]
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose(name, ["task=texture", *style, *overrides])
 
 

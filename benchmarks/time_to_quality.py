@@ -45,6 +45,7 @@ from benchmarks.objective_against_iterations import first_reached, held_out_phot
 from benchmarks.ports import no_style, ports_loss, ports_transformer, random_vgg16
 from benchmarks.timing import environment, now
 from fast_style.ancestors.optimization import optimize_pixels
+from fast_style.commands import CONFIGS
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.inference.stylize import stylize
@@ -136,7 +137,7 @@ class Benchmark:
     def compose(self, *overrides: str) -> DictConfig:
         """The config of train.py, with the arguments of the command line and `overrides`."""
         args = self.args
-        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             cfg = compose("train", [*args.overrides, *overrides, f"run_dir={args.scratch / 'run'}"])
         if "validation_count" in cfg.data:
             cfg.data.validation_count = max(cfg.data.validation_count, args.count)

@@ -39,6 +39,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.ports import PortsTraining, random_vgg16
 from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak, now, spread
 from fast_style.checkpoint import read_metadata
+from fast_style.commands import CONFIGS
 from fast_style.data.content import CROP_MARGIN, ImageFolder, RandomCrops, SampleImages
 from fast_style.data.images import find_images
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
@@ -55,7 +56,7 @@ class Training:
     """A training step of train.py without Lightning, on photos that lie ready."""
 
     def __init__(self, photos: Tensor, overrides: list[str]):
-        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             cfg = compose("train", [*overrides, "init_from=null", "run_dir=."])
         self.config = OmegaConf.to_container(cfg, resolve=True)
         side = self.config["image_size"]
@@ -165,7 +166,7 @@ def whole(args: argparse.Namespace, batch_size: int) -> dict:
             "checkpoint_every=1000000000",
             f"run_dir={folder}",
         ]
-        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             fit(compose("train", [*overrides, f"trainer.accelerator={pick_device(args.device).type}"]))
         losses = read_metadata(Path(folder) / "model.safetensors")["losses"]
     rate = round(losses["steps"] * batch_size / losses["seconds"], 1)

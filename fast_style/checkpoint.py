@@ -22,7 +22,6 @@ from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
 
 FORMAT = "fast_style transformer 1"
-BACKBONE_FORMAT = "fast_style backbone 2"
 GENERATOR_TASKS = {"texture": False, "diverse_style_transfer": True}  # whether its network sees a photo
 
 
@@ -36,8 +35,8 @@ def task_of(record: dict) -> str:
     return task if isinstance(task, str) else task["name"]
 
 
-def build_network(record: dict) -> nn.Module:
-    """The untrained network of a config or of a release file's metadata.
+def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> nn.Module:
+    """The untrained network of a config or of a release file's metadata; one of several styles needs its state, too.
 
     A network of the user's own, `_target_: module.Class` in its model=, is built if the module has been imported;
     nothing is imported because a file says so.
@@ -45,6 +44,9 @@ def build_network(record: dict) -> nn.Module:
     arguments, task = dict(record[section_of(record)]), task_of(record)
     if task in GENERATOR_TASKS:
         return TextureGenerator(**arguments, content=GENERATOR_TASKS[task])
+    if task == "multi_style":
+        names = record.get("names") or [style["name"] for style in record["styles"]]
+        return MultiStyleNet(arguments, names, state_dict["statistics"])
     if (target := arguments.pop("_target_", None)) is None:
         return TransformerNet(**arguments)
     module, _, name = target.rpartition(".")
@@ -59,15 +61,17 @@ def section_of(record: dict) -> str:
 
 
 def save_release(
-    path: str | Path, network: nn.Module, config: dict, style_image: Path, losses: dict[str, float]
+    path: str | Path, network: nn.Module, config: dict, styles: dict[str, Path], losses: dict[str, float]
 ) -> None:
-    """Write a network to safetensors, with the resolved config, the style picture's hash, losses and versions."""
+    """Write a network to safetensors, with the resolved config, its styles' names, pictures and hashes, losses and
+    versions."""
     section = section_of(config)
+    described = [{"name": name, "image": path.name, "sha256": file_sha256(path)} for name, path in styles.items()]
     metadata = {
         "format": FORMAT,
         "task": task_of(config),
         section: config[section],
-        "style": {"name": config["style"]["name"], "image": style_image.name, "sha256": file_sha256(style_image)},
+        **({"styles": described} if task_of(config) == "multi_style" else {"style": described[0]}),
         "losses": losses,
         "versions": {
             "fast_style": version("fast-style"),
@@ -121,9 +125,9 @@ def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
         record = read_metadata(path)
         state_dict = load_file(path)
     try:
-        network = build_network(record)
+        network = build_network(record, state_dict)
         network.load_state_dict(state_dict)
-        return network.eval(), str(record["style"]["name"])
+        return network.eval(), str(record["style"]["name"]) if "style" in record else ""
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, FastStyleError) as error:
@@ -133,6 +137,8 @@ def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
 def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
     """As load_network, where nothing will do but a network that makes a picture of a photo alone."""
     network, style = load_network(path, key)
+    if isinstance(network, MultiStyleNet):
+        raise CheckpointError(f"{key}={path} has several styles: give a model of one")
     if isinstance(network, TextureGenerator):
         raise CheckpointError(f"{key}={path} draws textures or variants: give a model of task=style_transfer")
     return network, style
@@ -146,6 +152,8 @@ def check_resumable(path: str | Path, config: dict) -> None:
     keys = [section_of(config), "loss_network", "objective", "style", "optimizer", "seed", "batch_size", "image_size"]
     if task_of(config) in GENERATOR_TASKS:
         keys.append("diversity_weight")
+    if task_of(config) == "multi_style":
+        keys.append("styles")
     if other := [key for key in keys if stored.get(key) != config[key]]:
         raise CheckpointError(f"ckpt_path={path} was trained with another {', '.join(other)}: give the same to go on")
 
@@ -154,35 +162,16 @@ def _read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         config = checkpoint["hyper_parameters"]["config"]
-        prefix = "generator." if task_of(config) in GENERATOR_TASKS else "transformer."
+        task = task_of(config)
+        prefix = {"multi_style": "multi_style_net."}.get(
+            task, "generator." if task in GENERATOR_TASKS else "transformer."
+        )
+        if task == "multi_style":
+            config = config | {"names": checkpoint["hyper_parameters"]["names"]}
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         return config, weights
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
         raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {one_line(error)}") from error
-
-
-def is_backbone(path: Path) -> bool:
-    if path.suffix != ".safetensors" or not path.is_file():
-        return False
-    try:
-        with safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get("format") == BACKBONE_FORMAT
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from error
-
-
-def load_backbone(path: str | Path) -> tuple[MultiStyleNet, dict]:
-    """The backbone of a file of scripts/train_backbone.py, in float32, and the file's metadata, which holds its
-    `model`, the names of its `styles` and its `training`. Raises CheckpointError."""
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = {key: json.loads(file.metadata()[key]) for key in ("model", "styles", "training")}
-        state_dict = {name: tensor.float() for name, tensor in load_file(path).items()}
-        backbone = MultiStyleNet(metadata["model"], state_dict["statistics"])
-        backbone.load_state_dict(state_dict)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"cannot read the backbone {path}: {error}") from error
-    return backbone.eval(), metadata
 
 
 def main() -> None:

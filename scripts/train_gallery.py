@@ -29,7 +29,7 @@ from torch import Tensor
 from torchvision.transforms.functional import center_crop, to_pil_image
 from torchvision.utils import make_grid
 
-from fast_style.checkpoint import load_backbone, load_transformer, read_metadata
+from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.data.images import find_images, read_image, read_on_white, resize_short_side, write_image
 from fast_style.data.sample_photos import sample_photo
 from fast_style.data.styles import file_sha256
@@ -198,7 +198,7 @@ def without_folders(config: dict) -> dict:
 def start(config: dict, record: dict) -> str:
     """What the training began with: backbone, scratch, or the name of a file."""
     if config["init_from"] == "auto":
-        return "backbone" if record["backbone"] and load_backbone(SHIPPED)[1]["model"] == config["model"] else "scratch"
+        return "backbone" if record["backbone"] and read_metadata(SHIPPED)["model"] == config["model"] else "scratch"
     return "scratch" if config["init_from"] is None else config["init_from"]
 
 

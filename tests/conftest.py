@@ -16,6 +16,8 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 from torchvision.models.vgg import cfgs, make_layers
 
+from fast_style.commands import folder_of
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT))  # the benchmarks and the scripts are no part of the package
@@ -119,7 +121,7 @@ def compose_config():
     """compose_config(name, *overrides): a config as the command line would build it."""
 
     def build(name: str, *overrides: str, **options):
-        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        with initialize_config_dir(str(folder_of(name)), version_base="1.3"):
             return compose(name, list(overrides), **options)
 
     return build

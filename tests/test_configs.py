@@ -23,7 +23,9 @@ from fast_style.training.task import Task
 CONFIGS = ROOT / "configs"
 TASKS_OF_TRAINING = sorted((CONFIGS / "train" / "task").glob("*.yaml"))
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-GROUPS = sorted(path for path in FILES if path.parent.parent == CONFIGS and path.parent.name != "experiment")
+GROUPS = sorted(
+    path for path in FILES if path.parent.parent == CONFIGS and path.parent.name not in ("experiment", "infer")
+)
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
 
 # What a user has to say himself.
@@ -60,7 +62,7 @@ def test_every_file_is_covered():
     assert groups == {
         "style", "data", "model", "generator", "loss_network", "objective", "trainer", "logger"
     }  # fmt: skip
-    assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "infer.yaml", "optimize.yaml"}
+    assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "optimize.yaml"}
     assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + 3
     assert all(len(files_of(group)) > 1 for group in groups), "a group exists only where there is a choice"
 

@@ -21,7 +21,7 @@ OmegaConf.register_new_resolver("configs", lambda: str(CONFIGS), replace=True)
 def run(name: str, work: Callable[[DictConfig], object]) -> None:
     """Compose the config of a command with the keys of the command line, and work on it; an error is one line."""
 
-    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)
+    @hydra.main(version_base="1.3", config_path=str(folder_of(name)), config_name=name)
     def main(cfg: DictConfig) -> object:
         try:
             check_complete(cfg)
@@ -32,6 +32,11 @@ def run(name: str, work: Callable[[DictConfig], object]) -> None:
             sys.exit("stopped")
 
     main()
+
+
+def folder_of(name: str) -> Path:
+    """Where the config of a command lies: that of infer.py apart, whose key style= is no choice of configs/style."""
+    return CONFIGS / "infer" if name == "infer" else CONFIGS
 
 
 def check_complete(cfg: DictConfig) -> None:

@@ -12,6 +12,7 @@ from fast_style.errors import FastStyleError, check_choice, check_whole
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.inference.files import draw_textures, stylize_photos
 from fast_style.networks.fast_layers import accelerate
+from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 
 
@@ -30,6 +31,20 @@ def check_keys(cfg: DictConfig, network: nn.Module) -> None:
         raise FastStyleError("give input=... (python infer.py --help shows all keys)")
 
 
+def chosen_styles(network: nn.Module, own: str, style: str | DictConfig | None) -> dict[str, nn.Module]:
+    """A network for every style that `style=` means, by the name that its pictures get."""
+    if not isinstance(network, MultiStyleNet):
+        if style is not None:
+            raise FastStyleError(f"style={style}: the model has one style, {own}")
+        return {own: network}
+    if style is None or style == "all":
+        return {name: network.transformer_for(name) for name in network.names}
+    if isinstance(style, str):
+        return {style: network.transformer_for(style)}
+    mixture = dict(style)
+    return {"_".join(f"{name}_{weight}" for name, weight in mixture.items()): network.transformer_for(mixture)}
+
+
 def infer(cfg: DictConfig) -> int:
     """Stylise, or draw textures, and report; the number of files that failed."""
     check_choice("precision", cfg.precision, ("auto", "32-true", "bf16-mixed", "16-mixed"))
@@ -41,15 +56,17 @@ def infer(cfg: DictConfig) -> int:
         import_module(module)
     network, style = load_network(str(cfg.ckpt))
     check_keys(cfg, network)
-    accelerate(network)
     device = pick_device(cfg.device)
     if device.type == "cpu":
         keep_freed_memory()
-    precision = pick_precision(cfg.precision, device)
-    if cfg.compile:
-        network.compile()
+    precision, written, failures = pick_precision(cfg.precision, device), [], []
     draw = stylize_photos if cfg.input is not None else draw_textures
-    written, failures = draw(cfg, network.to(device), style, precision)
+    for name, one in chosen_styles(network, style, cfg.style).items():
+        accelerate(one)
+        if cfg.compile:
+            one.compile()
+        drawn, failed = draw(cfg, one.to(device), name, precision)
+        written, failures = written + drawn, failures + failed
     print(f"wrote {written[0]}" if len(written) == 1 else f"wrote {len(written)} images")
     for reason in failures:
         print(f"failed: {reason}", file=sys.stderr)

@@ -38,12 +38,16 @@ def find_style_image(
         return Path(image)
     if original:
         return _fetch_original(name, original_url, original_sha256)
-    studies = sorted(Path(str(files("fast_style") / "assets" / "styles")).iterdir())
-    for study in studies:
-        if study.stem == name:
-            return study
-    names = ", ".join(study.stem for study in studies)
+    studies = bundled_styles()
+    if name in studies:
+        return studies[name]
+    names = ", ".join(studies)
     raise StyleError(f"no picture ships for style {name!r}: give one with style.image=FILE, or use one of {names}")
+
+
+def bundled_styles() -> dict[str, Path]:
+    """The studies that ship with the package, by name."""
+    return {path.stem: path for path in sorted(Path(str(files("fast_style") / "assets" / "styles")).iterdir())}
 
 
 def read_style_image(path: Path, style_size: int) -> Tensor:

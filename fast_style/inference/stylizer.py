@@ -1,20 +1,23 @@
 """Stylizer: a trained style as a function of pictures, for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from fast_style.checkpoint import load_transformer
+from fast_style.checkpoint import load_network
 from fast_style.data.images import read_image
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.inference.stylize import stylize
 from fast_style.networks.fast_layers import accelerate
+from fast_style.networks.multi_style import MultiStyleNet
+from fast_style.networks.texture_generator import TextureGenerator
 
 Picture = str | Path | bytes | Image.Image | np.ndarray | Tensor
 
@@ -38,44 +41,70 @@ class Stylizer:
     """
 
     def __init__(self, ckpt: str | Path, device: str = "auto", precision: str = "auto"):
-        transformer, self.style = load_transformer(ckpt)
-        device = pick_device(device)
-        self.precision = pick_precision(precision, device)
-        self.transformer = accelerate(transformer).to(device, memory_format=torch.channels_last)
+        self.network, self.style = load_network(ckpt)
+        if isinstance(self.network, TextureGenerator):
+            raise FastStyleError(f"ckpt={ckpt} draws textures or variants: give a model of task=style_transfer")
+        self.device = pick_device(device)
+        self.precision = pick_precision(precision, self.device)
+        if not isinstance(self.network, MultiStyleNet):
+            self.network = self._ready(self.network)
+
+    def _ready(self, network: nn.Module) -> nn.Module:
+        return accelerate(network).to(self.device, memory_format=torch.channels_last)
 
     def __call__(
-        self, picture: Picture | Sequence[Picture], max_size: int | None = None
+        self,
+        picture: Picture | Sequence[Picture],
+        style: str | Mapping[str, float] | None = None,
+        max_size: int | None = None,
     ) -> Image.Image | bytes | np.ndarray | Tensor | list:
-        """The picture in the style; files, bytes and PIL images are first shrunk to a longest side of `max_size`."""
-        if isinstance(picture, list | tuple):
-            return [self(one, max_size) for one in picture]
-        if isinstance(picture, Tensor):
-            return self._tensor(picture)
-        if isinstance(picture, np.ndarray):
-            return np.moveaxis(self._tensor(torch.from_numpy(np.moveaxis(picture, -1, -3).copy())).numpy(), -3, -1)
-        if isinstance(picture, bytes):
-            jpeg = picture.startswith(b"\xff\xd8")
-            return encode(self._file(BytesIO(picture), max_size), *(("JPEG", {"quality": 95}) if jpeg else ("PNG", {})))
-        if isinstance(picture, Image.Image):
-            exif = {"exif": picture.getexif()} if picture.getexif() else {}
-            return self._file(BytesIO(encode(picture, "PNG", {"compress_level": 1, **exif})), max_size)
-        return self._file(picture, max_size)
+        """The picture in the style.
 
-    def _tensor(self, images: Tensor) -> Tensor:
-        if images.ndim not in (3, 4) or images.shape[-3] != 3 or 0 in images.shape:
-            raise FastStyleError(f"an RGB picture has three channels, or is a batch of such: not {tuple(images.shape)}")
-        integers = images.dtype == torch.uint8
-        batch = images.float() / 255 if integers else images.float()
-        stylized = stylize(self.transformer, batch if images.ndim == 4 else batch[None], self.precision)
-        stylized = stylized.to(images.device) if images.ndim == 4 else stylized[0].to(images.device)
-        return (stylized * 255).round().to(torch.uint8) if integers else stylized.to(images.dtype)
+        style     of a model of several styles: a name, or weights by name
+        max_size  a longest side that files, bytes and PIL images are shrunk to first
+        """
+        several = isinstance(self.network, MultiStyleNet)
+        if several != (style is not None):
+            has = f"several styles: give style= of {', '.join(self.network.names)}" if several else "one style"
+            raise FastStyleError(f"style={style}: the model has {has}")
+        transformer = self._ready(self.network.transformer_for(style)) if several else self.network
+        return painted(picture, partial(stylize, transformer, precision=self.precision), max_size)
 
-    def _file(self, file: str | Path | BytesIO, max_size: int | None) -> Image.Image:
-        image, alpha = read_image(file, max_size)
-        pixels = self._tensor(image).cpu()
-        if alpha is not None:
-            pixels = torch.cat([pixels, alpha])
-        return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
+
+def painted(picture: Picture | Sequence[Picture], paint: Callable[[Tensor], Tensor], max_size: int | None):
+    """What `paint` makes of a picture, where it takes and gives batches (B, 3, H, W) in [0, 1]; as Stylizer says."""
+    if isinstance(picture, list | tuple):
+        return [painted(one, paint, max_size) for one in picture]
+    if isinstance(picture, Tensor):
+        return painted_tensor(picture, paint)
+    if isinstance(picture, np.ndarray):
+        images = torch.from_numpy(np.moveaxis(picture, -1, -3).copy())
+        return np.moveaxis(painted_tensor(images, paint).numpy(), -3, -1)
+    if isinstance(picture, bytes):
+        name, options = ("JPEG", {"quality": 95}) if picture.startswith(b"\xff\xd8") else ("PNG", {})
+        return encode(painted_file(BytesIO(picture), paint, max_size), name, options)
+    if isinstance(picture, Image.Image):
+        exif = {"exif": picture.getexif()} if picture.getexif() else {}
+        return painted_file(BytesIO(encode(picture, "PNG", {"compress_level": 1, **exif})), paint, max_size)
+    return painted_file(picture, paint, max_size)
+
+
+def painted_tensor(images: Tensor, paint: Callable[[Tensor], Tensor]) -> Tensor:
+    """(3, H, W) or (B, 3, H, W), uint8 or float in [0, 1] -> the same."""
+    if images.ndim not in (3, 4) or images.shape[-3] != 3 or 0 in images.shape:
+        raise FastStyleError(f"an RGB picture has three channels, or is a batch of such: not {tuple(images.shape)}")
+    integers = images.dtype == torch.uint8
+    batch = (images if images.ndim == 4 else images[None]).float()
+    stylized = paint(batch / 255 if integers else batch).reshape(images.shape).to(images.device)
+    return (stylized * 255).round().to(torch.uint8) if integers else stylized.to(images.dtype)
+
+
+def painted_file(file: str | Path | BytesIO, paint: Callable[[Tensor], Tensor], max_size: int | None) -> Image.Image:
+    image, alpha = read_image(file, max_size)
+    pixels = painted_tensor(image, paint)
+    if alpha is not None:
+        pixels = torch.cat([pixels, alpha])
+    return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
 
 
 def encode(picture: Image.Image, name: str, options: dict) -> bytes:

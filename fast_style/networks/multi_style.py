@@ -5,11 +5,13 @@ only the scales and shifts of its instance norms say which.
 """
 
 import copy
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from fast_style.errors import FastStyleError
 from fast_style.networks.transformer_net import TransformerNet
 
 
@@ -20,48 +22,63 @@ class MultiStyleNet(nn.Module):
     last convolution: it holds the palette, and shared by all styles it fell into shades of one colour.
 
     model       arguments of the TransformerNet; its norm is instance
-    statistics  of the styles' pictures, (N, S): a picture that is none of them begins as the one it is most like
+    names       of the styles, N of them
+    statistics  of their pictures, (N, S): a picture that is none of them is most like one of them
     """
 
-    def __init__(self, model: dict, statistics: Tensor):
+    def __init__(self, model: dict, names: Sequence[str], statistics: Tensor):
         super().__init__()
+        self.model, self.names = model, list(names)
         self.transformer = TransformerNet(**model)
         modules = dict(self.transformer.named_modules())
         norms = [name for name, module in modules.items() if isinstance(module, nn.InstanceNorm2d)]
         last = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)][-1]
         own = dict(self.transformer.named_parameters())
-        names = [f"{name}.{kind}" for name in [*norms, last] for kind in ("weight", "bias")]
-        self.shapes = {name: own[name].shape for name in names}
-        self.offsets = nn.Parameter(torch.zeros(len(statistics), sum(shape.numel() for shape in self.shapes.values())))
+        parts = [f"{name}.{kind}" for name in [*norms, last] for kind in ("weight", "bias")]
+        self.shapes = {name: own[name].shape for name in parts}
+        self.offsets = nn.Parameter(torch.zeros(len(names), sum(shape.numel() for shape in self.shapes.values())))
         self.register_buffer("statistics", statistics.clone())
 
-    def style_parameters(self, style: int) -> dict[str, Tensor]:
-        """What makes one of the styles: parameters of the transformer by name."""
+    def style_parameters(self, mixture: Tensor) -> dict[str, Tensor]:
+        """What makes a mixture (N,) of the styles, parameters of the transformer by name."""
         own = dict(self.transformer.named_parameters())
-        sizes = [shape.numel() for shape in self.shapes.values()]
-        offsets = self.offsets[style].split(sizes)
+        offsets = (mixture @ self.offsets).split([shape.numel() for shape in self.shapes.values()])
         return {
             name: own[name] + offset.view(shape)
             for (name, shape), offset in zip(self.shapes.items(), offsets, strict=True)
         }
 
-    def forward(self, content_images: Tensor, styles: Tensor) -> Tensor:
-        """Stylise every image (B, 3, H, W) in [0, 1] in a style of its own, (B,) integers."""
-        pairs = zip(styles.tolist(), content_images[:, None], strict=True)
+    def forward(self, content_images: Tensor, mixtures: Tensor) -> Tensor:
+        """Stylise every image (B, 3, H, W) in [0, 1] in a mixture of its own, (B, N): one 1 in a row is one style."""
+        pairs = zip(mixtures, content_images[:, None], strict=True)
         return torch.cat(
-            [functional_call(self.transformer, self.style_parameters(style), image) for style, image in pairs]
+            [functional_call(self.transformer, self.style_parameters(mixture), image) for mixture, image in pairs]
         )
 
     def replica(self) -> "MultiStyleNet":
         """The same parameters in modules of its own, for another thread: a style is put into the modules."""
         return copy.deepcopy(self, {id(tensor): tensor for tensor in [*self.parameters(), *self.buffers()]})
 
-    def most_like(self, statistics: Tensor) -> int:
+    def mixture(self, style: str | Mapping[str, float]) -> Tensor:
+        """The mixture (N,) of a name, or of weights by name, which are made to add up to 1. Raises FastStyleError."""
+        weights = {style: 1.0} if isinstance(style, str) else dict(style)
+        if unknown := [name for name in weights if name not in self.names]:
+            raise FastStyleError(f"style={unknown[0]}: the model has {', '.join(self.names)}")
+        if any(not isinstance(weight, int | float) or weight < 0 for weight in weights.values()) or not any(
+            weights.values()
+        ):
+            raise FastStyleError(f"style={weights}: weights must be numbers, none below 0 and not all 0")
+        values = torch.tensor([float(weights.get(name, 0)) for name in self.names])
+        return (values / values.sum()).to(self.offsets.device)
+
+    def most_like(self, statistics: Tensor) -> str:
         """The style whose picture has the most similar statistics to those of a picture, (1, S)."""
         deviations = self.statistics.std(0, correction=0).clamp_min(1e-4)
-        return int(((self.statistics - statistics) / deviations).square().sum(1).argmin())
+        return self.names[int(((self.statistics - statistics) / deviations).square().sum(1).argmin())]
 
     @torch.no_grad()
-    def transformer_for(self, style: int) -> dict[str, Tensor]:
-        """State of an ordinary TransformerNet for one of the styles."""
-        return self.transformer.state_dict() | self.style_parameters(style)
+    def transformer_for(self, style: str | Mapping[str, float]) -> TransformerNet:
+        """An ordinary TransformerNet that paints one style, or a mixture."""
+        transformer = TransformerNet(**self.model).to(self.offsets.device)
+        transformer.load_state_dict(self.transformer.state_dict() | self.style_parameters(self.mixture(style)))
+        return transformer.eval()

@@ -49,8 +49,9 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
     check(config)
     pl.seed_everything(config["seed"], verbose=False)
     module = task_class(config)(config)
-    if note := enlargement(module.style_image, config["style"]["style_size"]):
-        rank_zero_only(print)(note)
+    for path in module.style_images.values():
+        if note := enlargement(path, config["style"]["style_size"]):
+            rank_zero_only(print)(note)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
     speed_up(module, config, device)
     data, trainer = module.data(config), build_trainer(config, device, callbacks)
@@ -131,7 +132,7 @@ def finish(module: Task, config: dict, losses: dict[str, float]) -> Trained:
     """Write the release file and a picture."""
     run_dir = Path(config["run_dir"])
     model, unreadable = run_dir / "model.safetensors", run_dir / "unreadable.txt"
-    save_release(model, module.network.cpu().eval(), config, module.style_image, losses)
+    save_release(model, module.network.cpu().eval(), config, module.style_images, losses)
     picture, failures = module.draw(config, run_dir)
     skipped = sorted(set(unreadable.read_text().splitlines())) if unreadable.exists() else []
     return Trained(module, losses, model, picture, failures, skipped)

@@ -23,8 +23,8 @@ class Task(pl.LightningModule):
         self.save_hyperparameters()
         style = dict(config["style"])
         style_size = style.pop("style_size")
-        self.style_image = find_style_image(**style)
-        self.style_picture = read_style_image(self.style_image, style_size)
+        self.style_images = {style["name"]: find_style_image(**style)}  # by name; most tasks have one
+        self.style_picture = read_style_image(*self.style_images.values(), style_size)
         self.perceptual_loss = load_perceptual_loss(config["loss_network"], config["objective"], self.style_picture)
         self.optimizer = config["optimizer"]
         self.max_steps = config["max_steps"]  # -1 until a budget sets it
@@ -68,10 +68,13 @@ class Task(pl.LightningModule):
         self._log_terms("val", batch, batch_index)
 
     def _log_terms(self, stage: str, batch: Tensor, batch_index: int) -> Tensor:
-        terms = self.terms(batch, stage, batch_index)
+        return self.log_terms(stage, self.terms(batch, stage, batch_index), len(batch))
+
+    def log_terms(self, stage: str, terms: dict[str, Tensor], batch_size: int) -> Tensor:
+        """Log weighted terms, scalars by name, and their sum, which is returned."""
         total = sum(terms.values())
         values = {f"{stage}/{name}": value.detach() for name, value in (terms | {"total_loss": total}).items()}
-        self.log_dict(values, prog_bar=stage == "train", batch_size=len(batch), sync_dist=stage == "val")
+        self.log_dict(values, prog_bar=stage == "train", batch_size=batch_size, sync_dist=stage == "val")
         return total
 
     def configure_optimizers(self) -> dict:

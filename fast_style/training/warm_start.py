@@ -1,15 +1,16 @@
-"""Where a training starts: from scratch, from a trained style, or from the backbone, a network that has many styles."""
+"""Where a training starts: from scratch, from a trained style, or from the backbone, the network that ships for it."""
 
 from importlib.resources import files
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fast_style.checkpoint import is_backbone, load_backbone, load_transformer
+from fast_style.checkpoint import load_network, read_metadata
 from fast_style.errors import FastStyleError
 from fast_style.losses import rescale
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
+from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import TransformerNet
 
 SHIPPED = Path(str(files("fast_style") / "assets" / "backbone.safetensors"))
@@ -22,30 +23,57 @@ def initial_state(init_from: str | None, model: dict, style_image: Tensor) -> di
 
     None      scratch: there is none
     auto      the shipped backbone if it has this model, else scratch
-    a path    a backbone, a release file or a .ckpt
+    a path    a release file, of one style or of several, or a .ckpt
     Raises FastStyleError for a file that is none of these or does not fit the model.
     """
+    network = starting_network(init_from, model)
+    if network is None:
+        return None
+    if isinstance(network, MultiStyleNet):
+        statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_image)
+        network = network.transformer_for(network.most_like(statistics))
+    return fitting(network.state_dict(), model, init_from)
+
+
+def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
+    """Put what init_from= means into a network of several styles.
+
+    A style of the same name goes on from what it was, another begins as the one that it is most like. Raises
+    FastStyleError as above.
+    """
+    earlier = starting_network(init_from, network.model)
+    if earlier is None:
+        return
+    if not isinstance(earlier, MultiStyleNet):
+        network.transformer.load_state_dict(fitting(earlier.state_dict(), network.model, init_from))
+        return
+    network.transformer.load_state_dict(fitting(earlier.transformer.state_dict(), network.model, init_from))
+    with torch.no_grad():
+        for index, name in enumerate(network.names):
+            alike = name if name in earlier.names else earlier.most_like(network.statistics[index, None])
+            network.offsets[index] = earlier.offsets[earlier.names.index(alike)]
+
+
+def starting_network(init_from: str | None, model: dict) -> nn.Module | None:
+    """The network of init_from=, if there is one to start from."""
     if init_from is None:
         return None
     path = SHIPPED if init_from == "auto" else Path(init_from)
     if not path.is_file():
         raise FastStyleError(f"init_from={path}: no such file; init_from=null starts from scratch")
-    another = FastStyleError(f"init_from={path} has another network than model=: give its model, or init_from=null")
-    if is_backbone(path):
-        backbone, metadata = load_backbone(path)
-        if metadata["model"] != model:
-            if init_from == "auto":
-                return None
-            raise another
-        with torch.no_grad():
-            statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_image)
-        state_dict = backbone.transformer_for(backbone.most_like(statistics))
-    else:
-        state_dict = load_transformer(path, "init_from")[0].state_dict()
+    if init_from == "auto" and read_metadata(path)["model"] != model:
+        return None
+    return load_network(path, "init_from")[0]
+
+
+def fitting(state_dict: dict[str, Tensor], model: dict, init_from: str) -> dict[str, Tensor]:
+    """The state itself. Raises FastStyleError if it is not that of the model."""
     try:
         TransformerNet(**model).load_state_dict(state_dict)
-    except RuntimeError as error:
-        raise another from error
+    except (RuntimeError, TypeError) as error:
+        raise FastStyleError(
+            f"init_from={init_from} has another network than model=: give its model, or init_from=null"
+        ) from error
     return state_dict
 
 

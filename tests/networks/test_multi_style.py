@@ -1,21 +1,17 @@
-"""The backbone: conditional instance norm, its prediction from a style's statistics, and starting from it."""
+"""One network for many styles, their mixtures, and starting from it."""
 
 import json
-import sys
 
-import numpy as np
 import pytest
 import torch
-from conftest import ROOT
-from PIL import Image
+from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
-from fast_style.checkpoint import BACKBONE_FORMAT, is_backbone, load_backbone, load_transformer, read_metadata
+from fast_style.checkpoint import FORMAT, load_network, read_metadata
 from fast_style.errors import FastStyleError
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
-from fast_style.networks.transformer_net import TransformerNet
-from fast_style.training.warm_start import STATISTICS_LAYERS, initial_state, style_statistics
+from fast_style.training.warm_start import STATISTICS_LAYERS, initial_state, start_styles, style_statistics
 
 MODEL = {"channels": [4, 8], "residual_blocks": 1}
 
@@ -23,7 +19,7 @@ MODEL = {"channels": [4, 8], "residual_blocks": 1}
 @pytest.fixture
 def backbone():
     torch.manual_seed(0)
-    backbone = MultiStyleNet(MODEL, statistics=torch.randn(3, 6))
+    backbone = MultiStyleNet(MODEL, ["a", "b", "c"], torch.randn(3, 6))
     torch.nn.init.normal_(backbone.offsets, std=0.1)
     return backbone
 
@@ -34,11 +30,13 @@ def backbone_file(tmp_path):
     torch.manual_seed(0)
     loss_network = load_loss_network("distilled", STATISTICS_LAYERS)
     pictures = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64) ** 4
-    backbone = MultiStyleNet(MODEL, torch.cat([style_statistics(loss_network, picture) for picture in pictures]))
+    statistics = torch.cat([style_statistics(loss_network, picture) for picture in pictures])
+    backbone = MultiStyleNet(MODEL, ["plain", "dark"], statistics)
     torch.nn.init.normal_(backbone.offsets, std=0.1)
     path = tmp_path / "backbone.safetensors"
-    described = {"model": MODEL, "styles": ["plain", "dark"], "training": []}
-    metadata = {"format": BACKBONE_FORMAT} | {key: json.dumps(value) for key, value in described.items()}
+    styles = [{"name": "plain"}, {"name": "dark"}]
+    described = {"task": "multi_style", "model": MODEL, "styles": styles, "training": []}
+    metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in described.items()}
     save_file({name: tensor.half() for name, tensor in backbone.state_dict().items()}, path, metadata)
     return path
 
@@ -53,65 +51,96 @@ def test_statistics_against_numpy():
     assert statistics.shape == (2, 2 * 2 * (16 + 32 + 64 + 128 + 128)), "means and deviations at two sizes"
 
 
-def test_every_image_has_its_own_style(backbone):
+def test_every_image_has_its_own_mixture(backbone):
     """Against ordinary networks, one for each style."""
-    content_images = torch.rand(3, 3, 16, 20)
-    stylized = backbone(content_images, torch.tensor([2, 0, 2]))
-    for i, style in enumerate([2, 0, 2]):
-        single = TransformerNet(**MODEL)
-        single.load_state_dict(backbone.transformer_for(style))
-        torch.testing.assert_close(stylized[i, None], single(content_images[i, None]))
-    assert not torch.allclose(backbone(content_images, torch.tensor([0, 1, 1])), stylized, atol=1e-3)
+    content_images, names = torch.rand(3, 3, 16, 20), ["c", "a", {"a": 1, "b": 3}]
+    mixtures = torch.tensor([[0, 0, 1], [1, 0, 0], [0.25, 0.75, 0]])
+    stylized = backbone(content_images, mixtures)
+    for i, name in enumerate(names):
+        torch.testing.assert_close(backbone.mixture(name), mixtures[i])
+        torch.testing.assert_close(stylized[i, None], backbone.transformer_for(name)(content_images[i, None]))
+    assert not torch.allclose(backbone(content_images, mixtures.flip(0)), stylized, atol=1e-3)
+
+
+def test_a_mixture_is_half_way_between_parameters(backbone):
+    """Explicitly, for one scale; a mixture of one style is the style, to the bit."""
+    name = next(iter(backbone.shapes))
+    ends, middle = [backbone.transformer_for(end).state_dict()[name] for end in "ab"], {"a": 0.5, "b": 0.5}
+    torch.testing.assert_close(backbone.transformer_for(middle).state_dict()[name], (ends[0] + ends[1]) / 2)
+    one, same = backbone.transformer_for("b").state_dict(), backbone.transformer_for({"b": 0.2}).state_dict()
+    assert all(torch.equal(one[key], same[key]) for key in one)
+
+
+@pytest.mark.parametrize("mixture, message", [
+    ("d", "style=d: the model has a, b, c"), ({"a": 1, "d": 1}, "style=d"), ({"a": -1, "b": 2}, "none below 0"),
+    ({"a": 0}, "not all 0"), ({"a": "much"}, "must be numbers"), ({}, "not all 0"),
+])  # fmt: skip
+def test_bad_mixtures(backbone, mixture, message):
+    with pytest.raises(FastStyleError, match=message):
+        backbone.mixture(mixture)
 
 
 def test_untrained_styles_are_alike():
-    backbone = MultiStyleNet(MODEL, torch.randn(2, 6))
+    backbone = MultiStyleNet(MODEL, ["a", "b"], torch.randn(2, 6))
     own = backbone.transformer.state_dict()
-    for style in range(2):
-        assert all(torch.equal(value, own[name]) for name, value in backbone.style_parameters(style).items())
+    for name in "ab":
+        assert all(torch.equal(value, own[key]) for key, value in backbone.transformer_for(name).state_dict().items())
 
 
 def test_everything_learns_but_styles_that_were_not_drawn(backbone):
-    backbone(torch.rand(2, 3, 16, 16), torch.tensor([1, 1])).square().sum().backward()
+    backbone(torch.rand(2, 3, 16, 16), torch.eye(3)[[1, 1]]).square().sum().backward()
     assert all(parameter.grad is not None for parameter in backbone.parameters())
     assert backbone.offsets.grad.abs().sum(1).ne(0).tolist() == [False, True, False]
 
 
 def test_most_like_is_not_ruled_by_statistics_of_large_numbers(backbone):
     statistics = backbone.statistics.clone()
-    for style in range(3):
-        assert backbone.most_like(statistics[style, None] + 0.01) == style
+    for style, name in enumerate("abc"):
+        assert backbone.most_like(statistics[style, None] + 0.01) == name
     backbone.statistics[:, 0] = torch.tensor([0.0, 1000, 3000])
     scaled = statistics[1, None].clone()
     scaled[0, 0] = 1600  # a deviation is 1247
-    assert backbone.most_like(scaled) == 1
+    assert backbone.most_like(scaled) == "b"
 
 
 def test_starting_from_a_backbone(backbone_file):
-    assert is_backbone(backbone_file)
-    backbone, _ = load_backbone(backbone_file)
-    for style, power in enumerate((1.1, 3.6)):
+    backbone, _ = load_network(backbone_file)
+    for name, power in (("plain", 1.1), ("dark", 3.6)):
         start = initial_state(str(backbone_file), MODEL, torch.rand(1, 3, 64, 64) ** power)
-        for name, tensor in backbone.transformer_for(style).items():
-            assert torch.equal(start[name], tensor)
-    different = {name for name, tensor in backbone.transformer_for(0).items() if not torch.equal(start[name], tensor)}
-    norms = {name for name in start if name.endswith("weight") and start[name].ndim == 1}
-    assert different == {*norms, *(name.replace("weight", "bias") for name in norms), *list(start)[-2:]}
-    TransformerNet(**MODEL).load_state_dict(start)
+        expected = backbone.transformer_for(name).state_dict()
+        assert all(torch.equal(start[key], expected[key]) for key in expected)
+    other = backbone.transformer_for("plain").state_dict()
+    different = {key for key in start if not torch.equal(start[key], other[key])}
+    norms = {key for key in start if key.endswith("weight") and start[key].ndim == 1}
+    assert different == {*norms, *(key.replace("weight", "bias") for key in norms), *list(start)[-2:]}
 
 
-def test_starting_from_nothing_or_from_another_style(train_in_process):
+def test_starting_several_styles(backbone_file, trained):
+    """By name, or as the one they are most like; or all from one trained style."""
+    earlier, _ = load_network(backbone_file)
+    statistics = torch.stack([earlier.statistics[1], *earlier.statistics])
+    network = MultiStyleNet(MODEL, ["new", "dark", "plain"], statistics)
+    start_styles(network, str(backbone_file))
+    torch.testing.assert_close(network.offsets.detach(), earlier.offsets.detach()[[1, 1, 0]])
+    release = trained / "model.safetensors"
+    network = MultiStyleNet(read_metadata(release)["model"], ["a", "b"], torch.randn(2, 6))
+    start_styles(network, str(release))
+    own = load_network(release)[0].state_dict()
+    assert all(torch.equal(value, own[key]) for key, value in network.transformer_for("b").state_dict().items())
+
+
+def test_starting_from_nothing_or_from_another_style(trained):
     assert initial_state(None, MODEL, torch.rand(1, 3, 32, 32)) is None
-    trained = train_in_process("a", "max_steps=1") / "model.safetensors"
-    model = {"channels": [4, 8], "residual_blocks": 1, "kernel_sizes": [9, 3], "upsampling": "bilinear", "noise": True}
-    start = initial_state(str(trained), model, torch.rand(1, 3, 32, 32))
-    expected = load_transformer(trained)[0].state_dict()
+    release = trained / "model.safetensors"
+    start = initial_state(str(release), read_metadata(release)["model"], torch.rand(1, 3, 32, 32))
+    expected = load_network(release)[0].state_dict()
     assert all(torch.equal(start[name], expected[name]) for name in expected)
-    assert not is_backbone(trained)
 
 
-def test_auto_leaves_other_models_alone():
+def test_auto_leaves_other_models_alone(compose_config):
     assert initial_state("auto", MODEL, torch.rand(1, 3, 32, 32)) is None
+    model = OmegaConf.to_container(compose_config("train", "run_dir=none").model)
+    assert initial_state("auto", model, torch.rand(1, 3, 32, 32)) is not None, "the one that ships fits the default"
 
 
 def test_what_cannot_be_started_from(backbone_file, tmp_path):
@@ -123,69 +152,3 @@ def test_what_cannot_be_started_from(backbone_file, tmp_path):
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(FastStyleError, match="cannot read"):
         initial_state(str(tmp_path / "text.safetensors"), MODEL, style_image)
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    """102 photos, two of them for training, and two styles."""
-    generator = np.random.default_rng(0)
-    for folder, count in (("photos", 102), ("styles", 2)):
-        (tmp_path / folder).mkdir()
-        for i in range(count):
-            pixels = generator.integers(256, size=(300, 280, 3), dtype=np.uint8)
-            Image.fromarray(pixels).resize((150, 140)).save(tmp_path / folder / f"{i:03d}.jpg")
-    return tmp_path
-
-
-def test_training_one(pictures, monkeypatch):
-    """The real command, for a second, and again from where it stopped."""
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    import train_backbone
-
-    options = ["--photos", pictures / "photos", "--styles", pictures / "styles", "--minutes", 0.03]
-    first, second = pictures / "first.safetensors", pictures / "second.safetensors"
-    for arguments in (["--output", first], ["--start", first, "--output", second]):
-        command = ["train_backbone.py", *options, "--batch-size", 1, "--image-size", 64, *arguments]
-        monkeypatch.setattr(sys, "argv", [str(argument) for argument in command])
-        train_backbone.main()
-    resumed = ["--resume", second.with_suffix(".resume"), "--output", pictures / "third.safetensors"]
-    command = ["train_backbone.py", *options, "--batch-size", 1, "--image-size", 64, *resumed]
-    monkeypatch.setattr(sys, "argv", [str(argument) for argument in command])
-    train_backbone.main()
-    backbone, metadata = load_backbone(second)
-    _, longer = load_backbone(pictures / "third.safetensors")
-    assert longer["training"][0] == metadata["training"][0]
-    assert longer["training"][1]["steps"] > metadata["training"][1]["steps"], "steps go on counting"
-    assert len(metadata["training"]) == 2 and metadata["training"][1]["steps"] >= 1
-    assert metadata["styles"] == ["000", "001"] and backbone.offsets.abs().max() > 0, "it has learnt"
-    assert Image.open(second.with_suffix(".png")).size == (6 * 66 + 2, 68), "two styles, each with the two photos"
-    start = initial_state(str(second), metadata["model"], torch.rand(1, 3, 64, 64))
-    assert all(value.isfinite().all() for value in start.values())
-
-
-def test_a_trained_style_becomes_what_all_styles_begin_with(pictures, monkeypatch, trained):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    import train_backbone
-
-    release = trained / "model.safetensors"
-    model = read_metadata(release)["model"]
-    backbone = MultiStyleNet(model, torch.randn(2, 6))
-    (record,) = train_backbone.begin_from(release, backbone, model, ["a", "b"])
-    assert record["style"]["name"] == "starry_night" and record["losses"]["steps"] == 4
-    own = load_transformer(release)[0].state_dict()
-    for style in range(2):
-        for name, tensor in backbone.transformer_for(style).items():
-            torch.testing.assert_close(tensor, own[name])
-    with pytest.raises(FastStyleError, match="another model"):
-        train_backbone.begin_from(release, backbone, {"channels": [4, 8]}, ["a", "b"])
-
-
-def test_styles_are_known_again_by_name(backbone_file, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    import train_backbone
-
-    earlier, _ = load_backbone(backbone_file)
-    backbone = MultiStyleNet(MODEL, torch.randn(3, earlier.statistics.shape[1]))
-    train_backbone.begin_from(backbone_file, backbone, MODEL, ["new", "dark", "plain"])
-    expected = torch.stack([earlier.offsets.mean(0), earlier.offsets[1], earlier.offsets[0]])
-    torch.testing.assert_close(backbone.offsets.detach(), expected.detach())

@@ -1,0 +1,131 @@
+"""task=multi_style: trains one network for several styles (Dumoulin et al. 2017)."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import resize
+
+from fast_style.data.images import find_images, read_image
+from fast_style.data.styles import bundled_styles, read_style_image
+from fast_style.errors import FastStyleError
+from fast_style.inference.stylize import stylize_files
+from fast_style.networks.loss_network import load_loss_network
+from fast_style.networks.multi_style import MultiStyleNet
+from fast_style.training.data_parallel import DataParallel
+from fast_style.training.style_transfer import photo_to_stylize
+from fast_style.training.task import Task
+from fast_style.training.warm_start import STATISTICS_LAYERS, start_styles, style_statistics
+
+ROWS = 8  # styles that a preview shows
+
+
+class MultiStyle(Task):
+    """Every image of a batch gets a style of its own, a function of the seed, the step and the process alone."""
+
+    def __init__(self, config: dict):
+        paths = find_styles(config["styles"])
+        super().__init__(config | {"style": config["style"] | {"image": str(paths[0])}})
+        self.save_hyperparameters({"config": config, "names": [path.stem for path in paths]})
+        self.style_images = {path.stem: path for path in paths}
+        size = config["style"]["style_size"]
+        self.pictures = [read_style_image(path, size) for path in paths]
+        grams = [self.perceptual_loss.style_grams(picture) for picture in self.pictures]
+        for name in grams[0]:
+            self.register_buffer(f"all_{name}", torch.cat([gram[name] for gram in grams]), persistent=False)
+        self.gram_names = list(grams[0])
+        judge = load_loss_network("distilled", STATISTICS_LAYERS)
+        statistics = torch.cat([style_statistics(judge, picture) for picture in self.pictures])
+        self.multi_style_net = MultiStyleNet(config["model"], list(self.style_images), statistics)
+        start_styles(self.multi_style_net, config["init_from"])
+        self.seed, self.local = config["seed"], threading.local()
+        self.training_terms = self.styled_terms
+
+    @staticmethod
+    def check(config: dict) -> None:
+        find_styles(config["styles"])
+        read_image(photo_to_stylize(config))
+        if config["compile"] is True:
+            raise FastStyleError("compile=true: task=multi_style is not compiled")
+        if config["model"].get("norm") != "instance":
+            raise FastStyleError("model.norm must be instance: its scales and shifts make the styles")
+
+    @property
+    def network(self) -> MultiStyleNet:
+        return self.multi_style_net
+
+    def styled_terms(self, content_images: Tensor, styles: Tensor) -> dict[str, Tensor]:
+        """The loss of images (B, 3, H, W) in styles (B,), and its terms without a graph, means over the images."""
+        if not hasattr(self.local, "network"):
+            self.local.network = self.multi_style_net.replica()
+        self.local.network.train(self.training)
+        mixtures = torch.eye(len(self.style_images), device=content_images.device)[styles]
+        stylized = self.local.network(content_images, mixtures)
+        grams = {name: getattr(self, f"all_{name}")[styles] for name in self.gram_names}
+        content_features = self.perceptual_loss.content_features(content_images)
+        terms = self.perceptual_loss.per_image(stylized, content_images, content_features, grams)
+        # The logarithm: a style with next to no energy in one layer has a huge relative error there, and its gradient
+        # would drown the others'.
+        loss = sum(terms.values()).log().mean()
+        return {"loss": loss} | {name: value.detach().mean() for name, value in terms.items()}
+
+    def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
+        generator = np.random.default_rng([self.seed, self.global_step, self.global_rank])
+        styles = torch.from_numpy(generator.integers(len(self.style_images), size=len(batch))).to(batch.device)
+        terms = self.training_terms(batch, styles)
+        loss = terms.pop("loss")
+        self.log_terms("train", terms, len(batch))
+        return loss
+
+    def validation_step(self, batch: Tensor, batch_index: int) -> None:
+        styles = torch.arange(len(batch), device=batch.device) % len(self.style_images)
+        terms = self.styled_terms(batch, styles)
+        terms.pop("loss")
+        self.log_terms("val", terms, len(batch))
+
+    def speed_up(self, config: dict, device: torch.device) -> None:
+        """On a CPU have every core compute steps for images of its own."""
+        cores, alone = torch.get_num_threads(), device.type == "cpu" and config["trainer"]["devices"] == 1
+        if config["data_parallel"] and alone and cores > 1 and config["batch_size"] % cores == 0:
+            self.training_terms = DataParallel(self.styled_terms, self.multi_style_net, cores)
+
+    def preview(self, batch: Tensor) -> Tensor:
+        """A row of four for each of the first styles: its picture, and three photos."""
+        rows = []
+        for index, picture in enumerate(self.pictures[:ROWS]):
+            mixtures = torch.eye(len(self.pictures), device=batch.device)[index].expand(len(batch[:3]), -1)
+            shown = resize(picture, list(batch.shape[-2:])).to(batch.device)
+            rows += [shown, self.multi_style_net(batch[:3], mixtures).float()]
+        return torch.cat(rows)
+
+    def draw(self, config: dict, folder: Path) -> tuple[Path, list[str]]:
+        photo, failures = photo_to_stylize(config), []
+        for name in self.style_images:
+            transformer = self.multi_style_net.transformer_for(name)
+            failures += stylize_files(transformer, {photo: folder / "stylized" / f"{name}.png"}).values()
+        return folder / "stylized", failures
+
+    def next_command(self, model: Path) -> str:
+        return f"Stylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg style=all"
+
+
+def find_styles(styles: list[str] | str | None) -> list[Path]:
+    """The pictures of `styles=`: names of bundled ones, files, or folders. Raises FastStyleError."""
+    paths = []
+    for style in [styles] if isinstance(styles, str) else styles or []:
+        if Path(style).is_dir():
+            paths += find_images(style)
+        elif Path(style).is_file():
+            paths.append(Path(style))
+        elif style in bundled_styles():
+            paths.append(bundled_styles()[style])
+        else:
+            raise FastStyleError(f"styles={style}: no such file or folder, and none of {', '.join(bundled_styles())}")
+    names = [path.stem for path in paths]
+    if len(paths) < 1:
+        raise FastStyleError("task=multi_style needs styles=[NAME,FILE,FOLDER,...]")
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise FastStyleError(f"styles=: two pictures are named {min(twice)}; a style is called by the name of its file")
+    return paths
