@@ -2,12 +2,15 @@
 
 import csv
 import json
+import os
 import runpy
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from fast_style.data.images import read_image
 from fast_style.inference.files import find_inputs, name_outputs
 from fast_style.inference.stylize import stylize
 from fast_style.networks.loss_network import load_loss_network
+from fast_style.overrides import for_shell
 
 
 def size_of(path):
@@ -164,7 +168,64 @@ def test_train_errors_are_one_line(run_here, tmp_path, arguments, parts):
     assert not (tmp_path / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        (["max_stepz=3"], ["max_stepz: no such key", "max_steps="]),
+        (["style.imag=a.jpg"], ["style.imag: no such key", "style.image="]),
+        (["style=mosaicc"], ["style=mosaicc: choose from composition, great_wave", "woodcut"]),
+        (["experiment=johnson"], ["experiment=johnson: choose from johnson2016"]),
+        (["style=null"], ["must be a string"]),
+        (["style=[mosaic,ink_wash]"], ["style=[mosaic,ink_wash]: one of them", "-m style=A,B"]),
+        (["style=mosaic,ink_wash"], ["style=mosaic,ink_wash: a sweep needs -m"]),
+        (["photo=IMG (1).jpg"], ["""'photo="IMG (1).jpg"'"""]),
+        (["photo=caf\u00e9.jpg"], ["""'photo="caf\u00e9.jpg"'"""]),
+        (["photo=a,b.jpg"], ["""'photo="a,b.jpg"'"""]),
+        (["photo.jpg"], ["photo.jpg: must be KEY=VALUE"]),
+        (["style.image='a${x}.jpg'"], ["'x' not found", r"\${"]),
+        (["photo='a${x}.jpg'"], ["'x' not found", r"\${"]),
+        (["hydra.run.dir=/dev/null/run"], ["/dev/null/run"]),
+    ],
+    ids=lambda value: value[0] if "=" in value[0] else "",
+)
+def test_keys_that_do_not_compose_are_one_line(run_here, tmp_path, arguments, parts):
+    finished = run_here("train.py", f"hydra.run.dir={tmp_path}", *arguments)
+    assert_one_line_error(finished, *parts)
+    assert len(finished.stderr.splitlines()) == 1, finished.stderr
+
+
+def test_the_other_commands_name_the_nearest_key_too(run_here):
+    assert_one_line_error(run_here("infer.py", "ckpt=a", "imput=b"), "imput: no such key", "input=")
+    assert_one_line_error(run_here("optimize.py", "contents=b"), "contents: no such key", "content=")
+
+
+def test_what_train_prints_can_be_pasted(photo, tmp_path, shell):
+    """With blanks, brackets and quotes in the names of the style, of the run's folder and of the photo."""
+    name = "it's ${x} (1), \u00e9"
+    painting = photo(tmp_path / f"{name}.png", 70, 80)
+    options = [*TINY_RUN, "max_steps=1", "init_from=null"]
+    trained = shell(f"python {ROOT}/train.py {for_shell('style.image', painting)} {shlex.join(options)}")
+    (command,) = [line for line in trained.splitlines() if "infer.py" in line]
+    photo(tmp_path / "photo.jpg", 20, 30)
+    assert "wrote photo_it's {x} (1), \u00e9.jpg" in shell(command)
+    assert "wrote" in shell(f"{command.split(' input=')[0]} {for_shell('input', painting)}")
+
+
 # --- infer.py
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """shell(command): what it prints, pasted into a POSIX shell in a folder."""
+
+    def paste(command):
+        environment = os.environ | {"COLUMNS": "200", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        command = ["sh", "-c", command]
+        finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    return paste
 
 
 @pytest.fixture

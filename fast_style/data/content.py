@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 import signal
 from collections.abc import Iterator, Sequence
 from functools import cache, cached_property, lru_cache
@@ -234,13 +235,13 @@ class Coco(Folder):
     """The training photos of COCO 2017 or 2014 under `root`."""
 
     def folder(self) -> Path:
-        root = self.root
         for split in ("train2017", "train2014"):
-            folder = Path(root) / split
+            folder = Path(self.root) / split
             if folder.is_dir():
                 return folder
+        root = shlex.quote(str(self.root))
         raise ContentError(
-            f"no COCO under data.root={root}: it has neither train2017/ nor train2014/. Get the photos (18 GB) with\n"
-            f"  mkdir -p {root} && cd {root} && curl -LO http://images.cocodataset.org/zips/train2017.zip"
+            f"no COCO under data.root={self.root}: it has neither train2017/ nor train2014/. "
+            f"Get the photos (18 GB) with\n  mkdir -p {root} && cd {root} && curl -LO http://images.cocodataset.org/zips/train2017.zip"
             f" && unzip -q train2017.zip\nor train on any folder of photos with data=folder data.root=FOLDER"
         )

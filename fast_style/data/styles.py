@@ -11,8 +11,14 @@ from torch import Tensor
 from fast_style.data.images import read_image, read_on_white, resize_short_side
 from fast_style.errors import FastStyleError
 
-# A picture of the user's names its style; used by configs/style/*.yaml.
-OmegaConf.register_new_resolver("style_name", lambda name, image: Path(image).stem if image else name, replace=True)
+
+def style_name(name: str, image: str | None) -> str:
+    """A picture of the user's names its style; used by configs/style/*.yaml."""
+    # The name is part of folders, in which Hydra would take ${ for a reference to a key.
+    return Path(str(image)).stem.replace("${", "{") if image else name
+
+
+OmegaConf.register_new_resolver("style_name", style_name, replace=True)
 
 
 class StyleError(FastStyleError):

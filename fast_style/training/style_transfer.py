@@ -10,6 +10,7 @@ from fast_style.data.images import read_image
 from fast_style.data.sample_photos import sample_photo
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.overrides import infer_command
 from fast_style.training.data_parallel import DataParallel
 from fast_style.training.task import Task
 from fast_style.training.warm_start import initial_state
@@ -73,4 +74,4 @@ class StyleTransfer(Task):
         return picture, list(failures.values())
 
     def next_command(self, model: Path) -> str:
-        return f"Stylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg"
+        return f"Stylise a photo of your own:\n\n  {infer_command(model, 'input=photo.jpg')}"

@@ -17,6 +17,7 @@ from fast_style.errors import FastStyleError
 from fast_style.inference.sampling import Variant, sample_files
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.overrides import infer_command
 from fast_style.training.style_transfer import photo_to_stylize
 from fast_style.training.task import Task
 
@@ -129,7 +130,7 @@ class Texture(GeneratorTask):
         return folder / "texture.png", []
 
     def next_command(self, model: Path) -> str:
-        return f"Draw more of it:\n\n  python infer.py ckpt={model} count=4 size=512"
+        return f"Draw more of it:\n\n  {infer_command(model, 'count=4', 'size=512')}"
 
 
 class DiverseStyleTransfer(GeneratorTask):
@@ -165,7 +166,7 @@ class DiverseStyleTransfer(GeneratorTask):
         return picture, list(failures.values())
 
     def next_command(self, model: Path) -> str:
-        return f"Stylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg count=4"
+        return f"Stylise a photo of your own:\n\n  {infer_command(model, 'input=photo.jpg', 'count=4')}"
 
 
 class BatchSizes(pl.LightningDataModule):
