@@ -194,6 +194,16 @@ def test_keys_that_do_not_compose_are_one_line(run_here, tmp_path, arguments, pa
     assert len(finished.stderr.splitlines()) == 1, finished.stderr
 
 
+def test_what_cannot_be_resumed_says_why(run_here, trained, tmp_path):
+    for path, parts in {
+        trained / "model.safetensors": ["goes on from its last.ckpt", "init_from="],
+        trained: ["is a folder", f"ckpt_path={trained}/last.ckpt"],
+        tmp_path / "none.ckpt": ["no such file"],
+    }.items():
+        options = (*TINY_RUN, "max_steps=1", f"hydra.run.dir={tmp_path}", f"ckpt_path={path}")
+        assert_one_line_error(run_here("train.py", *options), f"ckpt_path={path}", *parts)
+
+
 def test_the_other_commands_name_the_nearest_key_too(run_here):
     assert_one_line_error(run_here("infer.py", "ckpt=a", "imput=b"), "imput: no such key", "input=")
     assert_one_line_error(run_here("optimize.py", "contents=b"), "contents: no such key", "content=")

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fast_style.checkpoint import is_backbone, load_backbone, load_transformer
+from fast_style.checkpoint import find_model, is_backbone, load_backbone, load_transformer
 from fast_style.errors import FastStyleError
 from fast_style.losses import rescale
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
@@ -22,14 +22,15 @@ def initial_state(init_from: str | None, model: dict, style_image: Tensor) -> di
 
     None      scratch: there is none
     auto      the shipped backbone if it has this model, else scratch
-    a path    a backbone, a release file or a .ckpt
+    a path    a backbone, a release file, the folder of a run, or a .ckpt
     Raises FastStyleError for a file that is none of these or does not fit the model.
     """
     if init_from is None:
         return None
     path = SHIPPED if init_from == "auto" else Path(init_from)
-    if not path.is_file():
+    if not path.exists():
         raise FastStyleError(f"init_from={path}: no such file; init_from=null starts from scratch")
+    path = find_model(path, "init_from")
     another = FastStyleError(f"init_from={path} has another network than model=: give its model, or init_from=null")
     if is_backbone(path):
         backbone, metadata = load_backbone(path)

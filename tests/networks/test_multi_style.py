@@ -8,7 +8,8 @@ import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from fast_style.checkpoint import BACKBONE_FORMAT, is_backbone, load_backbone, load_transformer, read_metadata
 from fast_style.errors import FastStyleError
@@ -123,6 +124,24 @@ def test_what_cannot_be_started_from(backbone_file, tmp_path):
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(FastStyleError, match="cannot read"):
         initial_state(str(tmp_path / "text.safetensors"), MODEL, style_image)
+
+
+def test_a_backbone_of_another_version(backbone_file, tmp_path):
+    tensors = load_file(backbone_file)
+    for number, age in ((1, "an earlier"), (3, "a later")):
+        save_file(tensors, tmp_path / "old.safetensors", {"format": f"fast_style backbone {number}"})
+        with pytest.raises(FastStyleError, match=rf"old.safetensors is of {age} version .*backbone {number}\)"):
+            initial_state(str(tmp_path / "old.safetensors"), MODEL, torch.rand(1, 3, 32, 32))
+
+
+def test_a_backbone_cannot_make_us_build_more_than_it_holds(backbone_file, tmp_path):
+    with safe_open(backbone_file, "pt") as file:
+        metadata = file.metadata()
+    for change in ({"residual_blocks": 10**6}, {"channels": [30_000] * 3}):
+        metadata["model"] = json.dumps(MODEL | change)
+        save_file(load_file(backbone_file), tmp_path / "large.safetensors", metadata)
+        with pytest.raises(FastStyleError, match="its tensors are not those"):
+            load_backbone(tmp_path / "large.safetensors")
 
 
 @pytest.fixture
