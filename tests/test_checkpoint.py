@@ -220,9 +220,7 @@ def test_files_of_the_wrong_kind_say_what_they_are(trained, tmp_path):
     with pytest.raises(CheckpointError, match="text.safetensors: no safetensors file"):
         read_metadata(tmp_path / "text.safetensors")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.ckpt")
-    with pytest.raises(
-        CheckpointError, match="other.ckpt is not a Lightning checkpoint .* no 'hyper_parameters'"
-    ):
+    with pytest.raises(CheckpointError, match="other.ckpt is not a Lightning checkpoint .* no 'hyper_parameters'"):
         load_network(tmp_path / "other.ckpt")
 
 

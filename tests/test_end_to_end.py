@@ -194,6 +194,51 @@ def test_keys_that_do_not_compose_are_one_line(run_here, tmp_path, arguments, pa
     assert len(finished.stderr.splitlines()) == 1, finished.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        (["style.image=5"], ["style.image=5", "no such file"]),
+        (["style.image=[a,b]"], ["style.image=['a', 'b']", "one name or path"]),
+        (["style.image=FOLDER"], ["style.image=", "is a folder"]),
+        (["style.style_size=big"], ["style.style_size=big", "whole number"]),
+        (["data=folder", "data.root=[a]"], ["data.root=['a']", "one name or path"]),
+        (["data=folder", "data.root=FILE"], ["data.root=", "is a file"]),
+        (["data=folder", "data.root=FOLDER", "data.validation_count=0"], ["data.validation_count=0", "at least 1"]),
+        (["batch_size=2.5"], ["batch_size=2.5", "whole number"]),
+        (["batch_size=true"], ["batch_size=true", "whole number"]),
+        (["optimizer.lr=fast"], ["optimizer.lr=fast", "more than 0"]),
+        (["optimizer=adam"], ["optimizer=adam", "give optimizer.lr="]),
+        (["optimizer.schedule=line"], ["optimizer.schedule=line", "choose from constant, cosine"]),
+        (["compile=maybe"], ["compile=maybe", "choose from auto, true, false"]),
+        (["precision=[a]"], ["precision=['a']", "choose from auto, 32-true"]),
+        (["model.channels=5"], ["model.channels=5", "a list"]),
+        (["model.kernel_sizes=[9]"], ["model.kernel_sizes=[9]", "a list of 2"]),
+        (["model.norm=[a]"], ["model.norm=['a']", "choose from instance, batch"]),
+        (["objective.style_weight=much"], ["objective.style_weight=much", "a number"]),
+        (["objective.style_weights=[a]"], ["objective.style_weights=['a']", "a number"]),
+        (["objective.content_layers=relu3_1"], ["objective.content_layers=relu3_1", "a list"]),
+        (["+objective.terms.a={_target_: no.such, weight: 1}"], ["objective.terms.a", "no"]),
+        (["+callbacks.a={_target_: no.such}"], ["callbacks.a", "no"]),
+        (["trainer=gpu"], ["trainer: ", "gpu"]),
+        (["trainer.devices=many"], ["trainer: "]),
+        (["max_steps=-2"], ["max_steps=-2", "at least 1"]),
+        (["ckpt_path=[a]"], ["ckpt_path=['a']", "one name or path"]),
+        (["photo={a: 1}"], ["photo={'a': 1}", "one name or path"]),
+    ],
+    ids=lambda value: value[-1],
+)
+def test_values_of_the_wrong_type_are_one_line(run_here, photo, tmp_path, monkeypatch, arguments, parts):
+    if "trainer=gpu" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU: not checked what is said where there is none")
+    folder = photo(tmp_path / "photos" / "FILE.png", 8, 8).parent
+    for name, place in {"=FOLDER": folder, "=FILE": folder / "FILE.png"}.items():
+        arguments = [argument.replace(name, f"={place}") for argument in arguments]
+    tiny = [key for key in TINY_RUN if not key.startswith("data.") and "trainer=gpu" not in arguments]
+    finished = run_here("train.py", *tiny, "max_steps=1", "init_from=null", f"hydra.run.dir={tmp_path}/run", *arguments)
+    assert_one_line_error(finished, *parts)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
 def test_what_cannot_be_resumed_says_why(run_here, trained, tmp_path):
     for path, parts in {
         trained / "model.safetensors": ["goes on from its last.ckpt", "init_from="],
@@ -339,11 +384,14 @@ def test_output_file(infer, photo, tmp_path):
         (["input=photo.png", "ckpt=none.safetensors"], ["ckpt=none.safetensors", "no such file"]),
         (["input=photo.png", "ckpt=photo.png"], ["photo.png"]),
         (["input=photo.png", "device=toaster"], ["device=toaster"]),
-        (["input=photo.png", "compile=maybe"], ["compile=maybe"]),
+        (["input=photo.png", "compile=maybe"], ["compile=maybe", "choose from true, false"]),
+        (["input=[photo.png]"], ["input=['photo.png']", "one name or path"]),
+        (["input=photo.png", "batch_size=[4]"], ["batch_size=[4]", "whole number"]),
+        (["input=photo.png", "modules=[no_such]"], ["modules=[no_such]", "No module named"]),
         ([], ["input"]),
         (["input='*.png'", "output=one.png"], ["output=one.png", "2 images"]),
     ],
-    ids=["input", "ckpt", "not a model", "device", "compile", "no input", "two images into one file"],
+    ids=lambda value: value[-1] if value else "nothing",
 )
 def test_infer_errors_are_one_line(run_here, model, photo, tmp_path, monkeypatch, overrides, parts):
     for name in ("photo.png", "photo2.png"):

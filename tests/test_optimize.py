@@ -125,13 +125,16 @@ def test_seeds(run_task, task):
         ("style_transfer", ["objective.content_layers=[relu4_2]"], "no layer relu4_2"),
         ("style_transfer", ["style_transfer.start=black"], "style_transfer.start=black: choose from noise"),
         ("style_transfer", ["optimizer.name=sgd"], "optimizer.name=sgd: choose from lbfgs, adam"),
-        ("style_transfer", ["optimizer.lr=0"], "optimizer.lr must be more than 0"),
-        ("quilting", ["quilting.tolerance=-1"], "quilting.tolerance at least 0"),
+        ("style_transfer", ["optimizer.lr=0"], "optimizer.lr=0: must be a number, more than 0"),
+        ("quilting", ["quilting.tolerance=-1"], "quilting.tolerance=-1: must be a number, at least 0"),
         ("style_transfer", ["max_steps=0"], "max_steps=0: must be a whole number, at least 1"),
         ("quilting", ["quilting.block=1"], "quilting.block=1"),
         ("quilting", ["quilting.block=33"], "quilting.block=33.*32 pixels"),
         ("quilting", ["output=out.xyz"], "output=out.xyz: must end in"),
         ("style_transfer", ["device=toaster"], "device=toaster"),
+        ("style_transfer", ["content=[a]"], r"content=\['a'\]: must be one name or path"),
+        ("style_transfer", ["optimizer=adam"], "optimizer=adam: has keys of its own, give optimizer.name="),
+        ("style_transfer", ["task=[a]"], r"task=\['a'\]: must be one name or path"),
     ],
 )
 def test_clear_errors(run_task, task, overrides, message):

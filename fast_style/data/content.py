@@ -220,6 +220,8 @@ class Folder(ContentImages):
         self.validation_paths = paths[len(paths) - self.validation_count :]
 
     def folder(self) -> Path:
+        if Path(self.root).is_file():
+            raise ContentError(f"data.root={self.root}: is a file, give the folder that it is in")
         if not Path(self.root).is_dir():
             raise ContentError(f"data.root={self.root}: no such folder")
         return Path(self.root)

@@ -39,6 +39,8 @@ def find_style_image(
     Raises StyleError where none of them is to be had.
     """
     if image is not None:
+        if Path(image).is_dir():
+            raise StyleError(f"style.image={image}: is a folder, give a picture in it")
         if not Path(image).is_file():
             raise StyleError(f"style.image={image}: no such file")
         return Path(image)

@@ -4,7 +4,6 @@ import glob
 import os
 from pathlib import Path
 
-from omegaconf import DictConfig
 from torch import nn
 
 from fast_style.data.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, find_files, left_out, only_images
@@ -59,30 +58,32 @@ def name_textures(output: str | None, style: str, count: int) -> list[Path]:
 
 
 def draw_textures(
-    cfg: DictConfig, generator: TextureGenerator, style: str, precision: str
+    config: dict, generator: TextureGenerator, style: str, precision: str
 ) -> tuple[list[Path], list[str]]:
     """Write count= textures; the files, and no reasons for failures: the first would end the run."""
-    paths = name_textures(cfg.output, style, cfg.count or 1)
-    sample_files(generator, paths, parse_size(cfg.size or 512), cfg.seed or 0, precision)
+    paths = name_textures(config["output"], style, config["count"] or 1)
+    sample_files(generator, paths, parse_size(config["size"] or 512), config["seed"] or 0, precision)
     return paths, []
 
 
-def stylize_photos(cfg: DictConfig, network: nn.Module, style: str, precision: str) -> tuple[list[Path], list[str]]:
+def stylize_photos(config: dict, network: nn.Module, style: str, precision: str) -> tuple[list[Path], list[str]]:
     """Write count= variants of every photo of input=; the files written, and the reasons for those that failed."""
-    inputs, root, note = find_inputs(str(cfg.input))
+    inputs, root, note = find_inputs(config["input"])
     if not inputs:
-        raise FastStyleError(f"input={cfg.input}: no such image, and no images in it{f'; {note}' if note else ''}")
+        raise FastStyleError(
+            f"input={config['input']}: no such image, and no images in it{f'; {note}' if note else ''}"
+        )
     if note:
-        print(f"input={cfg.input}: {note}")
-    count, outputs = cfg.count or 1, name_outputs(inputs, root, cfg.output, style)
+        print(f"input={config['input']}: {note}")
+    count, outputs = config["count"] or 1, name_outputs(inputs, root, config["output"], style)
     outputs = {path: numbered(target, count) for path, target in outputs.items()}
     # What an earlier run left beside its inputs is no input.
     earlier = {target for targets in outputs.values() for target in targets}
     written, failures = [], []
     for index in range(count):
         files = {path: targets[index] for path, targets in outputs.items() if path not in earlier}
-        transformer = Variant(network, cfg.seed or 0, index) if isinstance(network, TextureGenerator) else network
-        failed = stylize_files(transformer, files, cfg.max_size, cfg.batch_size, precision)
+        transformer = Variant(network, config["seed"] or 0, index) if isinstance(network, TextureGenerator) else network
+        failed = stylize_files(transformer, files, config["max_size"], config["batch_size"], precision)
         written += [target for path, target in files.items() if path not in failed]
         failures += failed.values()
     return written, failures

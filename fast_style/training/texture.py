@@ -73,8 +73,6 @@ class GeneratorTask(Task):
             raise FastStyleError(f"init_from={config['init_from']}: task={name} starts from scratch")
         if config["compile"] is True:
             raise FastStyleError(f"compile=true: task={name} is not compiled")
-        if config["diversity_weight"] < 0:
-            raise FastStyleError(f"diversity_weight={config['diversity_weight']}: must be at least 0")
 
     @property
     def network(self) -> TextureGenerator:
