@@ -3,6 +3,7 @@
 python -m fast_style.checkpoint model.safetensors      shows what is in one
 """
 
+import hashlib
 import json
 import platform
 import sys
@@ -169,6 +170,14 @@ def check_tensors(arguments: dict, build: Callable[[], nn.Module], state_dict: d
         }:
             return
     raise CheckpointError("its tensors are not those of the network that it states")
+
+
+def fingerprint(network: nn.Module) -> str:
+    """A hash of the weights: the same for a release file and for the .ckpt of its run."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:

@@ -19,6 +19,7 @@ from conftest import ROOT, TINY_RUN
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.data.images import read_image
@@ -132,6 +133,7 @@ def test_multirun_trains_every_style(run, tmp_path):
         (["data=folder"], ["data.root"]),
         (["ckpt_path=/no/such.ckpt"], ["/no/such.ckpt"]),
         (["photo=/no/such.jpg"], ["/no/such.jpg"]),
+        (["run_dir=/dev/null/run"], ["cannot write into /dev/null/run"]),
         (["init_from=/no/such.safetensors"], ["init_from=/no/such.safetensors", "no such file"]),
         (["budget=60s"], ["budget=", "max_steps=", "not both"]),
         (["max_steps=-1", "budget=soon"], ["budget=soon", "60s"]),
@@ -150,6 +152,7 @@ def test_multirun_trains_every_style(run, tmp_path):
         "no data root",
         "resume point",
         "photo",
+        "place",
         "start",
         "two ends",
         "no time",
@@ -237,6 +240,20 @@ def test_values_of_the_wrong_type_are_one_line(run_here, photo, tmp_path, monkey
     finished = run_here("train.py", *tiny, "max_steps=1", "init_from=null", f"hydra.run.dir={tmp_path}/run", *arguments)
     assert_one_line_error(finished, *parts)
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("broken", ["the first, for training", "the last, held out"])
+def test_photos_that_none_of_can_be_read_are_refused_before_the_training(run_here, photo, tmp_path, broken):
+    names = [f"{index}.png" for index in range(4)]
+    for name in names:
+        photo(tmp_path / "photos" / name, 40, 40)
+    for name in names[:2] if "first" in broken else names[2:]:
+        (tmp_path / "photos" / name).write_bytes(b"damaged")
+    data = ("data=folder", f"data.root={tmp_path}/photos", "data.validation_count=2", f"hydra.run.dir={tmp_path}/run")
+    tiny = [key for key in TINY_RUN if not key.startswith("data.")]
+    finished = run_here("train.py", *tiny, "max_steps=1", "init_from=null", *data)
+    assert_one_line_error(finished, "none of the 2 images", str(tmp_path / "run" / "unreadable.txt"))
+    assert not (tmp_path / "run" / "last.ckpt").exists(), "no step was taken"
 
 
 def test_what_cannot_be_resumed_says_why(run_here, trained, tmp_path):
@@ -345,6 +362,48 @@ def test_what_is_left_out_is_told(run_here, model, photo, tmp_path, monkeypatch)
     assert_one_line_error(run_here("infer.py", f"ckpt='{model}'", "input=photos"), "no images in it", told)
 
 
+def test_what_infer_made_is_no_input_and_stays(run_here, model, photo, tmp_path, monkeypatch):
+    """Two models of one style, and one of another, on one folder: all pictures are made of originals."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "b_other.png"):  # the last only sounds like one of ours
+        photo(tmp_path / "photos" / name, 12, 12)
+    tensors, other = load_file(model), tmp_path / "other.safetensors"
+    with safe_open(model, "pt") as file:
+        metadata = file.metadata()
+    save_file(tensors, other, metadata | {"style": json.dumps({"name": "other"})})
+    rival = tmp_path / "rival.safetensors"
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, rival, metadata)
+
+    def infer(ckpt, *keys):
+        return run_here("infer.py", f"ckpt='{ckpt}'", "input=photos", *keys)
+
+    assert "wrote 6 images" in infer(model).stdout
+    finished = infer(other)
+    assert "left out 6 that infer.py made" in finished.stdout and "wrote 6 images" in finished.stdout, finished.stderr
+    finished = infer(model)
+    assert "left out 12 that infer.py made" in finished.stdout and "wrote 6 images" in finished.stdout, "its own, again"
+    before = {path: path.read_bytes() for path in (tmp_path / "photos").iterdir()}
+    assert len(before) == 18
+    assert_one_line_error(infer(rival), "and 5 more are there already, not by this model")
+    assert_one_line_error(
+        run_here("infer.py", f"ckpt={rival}", "input=photos/a.png", "output=photos/a_other.png"), "is there already"
+    )
+    photo(tmp_path / "photos" / "c.png", 12, 12)
+    mine = photo(tmp_path / "photos" / "c_other.png", 12, 12, seed=1).read_bytes()
+    assert_one_line_error(infer(other), "c_other.png is there already, not by this model")
+    assert mine == (tmp_path / "photos" / "c_other.png").read_bytes()
+    assert {path: path.read_bytes() for path in before} == before
+    chained = run_here("infer.py", f"ckpt={rival}", "input=photos/a_other.png", "output=chained.png")
+    assert chained.returncode == 0, "one that is named is an input"
+
+
+def test_two_inputs_of_one_output(run_here, model, photo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.gif", "a.gif.png"):
+        photo(tmp_path / "photos" / name, 8, 8)
+    assert_one_line_error(run_here("infer.py", f"ckpt='{model}'", "input=photos"), "would be written twice")
+
+
 def test_an_animation_says_so(run_here, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
@@ -390,6 +449,9 @@ def test_output_file(infer, photo, tmp_path):
         (["input=photo.png", "modules=[no_such]"], ["modules=[no_such]", "No module named"]),
         ([], ["input"]),
         (["input='*.png'", "output=one.png"], ["output=one.png", "2 images"]),
+        (["input=photo.png", "output=r.gif"], ["output=r.gif", "must end in one of", ".png"]),
+        (["input=photo.png", "output=/dev/null/r.png"], ["output=/dev/null/r.png", "cannot write into /dev/null"]),
+        (["input=photo.png", "output=/dev/null/folder"], ["output=/dev/null/folder", "cannot write into"]),
     ],
     ids=lambda value: value[-1] if value else "nothing",
 )
@@ -475,6 +537,8 @@ def test_variants_of_photos(run_here, diverse, photo, tmp_path, monkeypatch):
         ("texture", ["input=photo.png"], ["input=photo.png", "from noise alone"]),
         ("texture", ["max_size=64"], ["max_size=64"]),
         ("texture", ["size=big"], ["size=big", "640x480"]),
+        ("texture", ["output=r.gif"], ["output=r.gif", "must end in one of"]),
+        ("texture", ["output=/dev/null/r.png"], ["cannot write into /dev/null"]),
         ("texture", ["count=0"], ["count=0", "at least 1"]),
         ("texture", ["seed=-1"], ["seed=-1", "at least 0"]),
         ("diverse", ["input=photo.png", "size=64"], ["size=64", "own size"]),

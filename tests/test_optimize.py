@@ -131,6 +131,8 @@ def test_seeds(run_task, task):
         ("quilting", ["quilting.block=1"], "quilting.block=1"),
         ("quilting", ["quilting.block=33"], "quilting.block=33.*32 pixels"),
         ("quilting", ["output=out.xyz"], "output=out.xyz: must end in"),
+        ("quilting", ["output=out.gif"], "output=out.gif: must end in"),
+        ("quilting", ["output=/dev/null/out.png"], "output=/dev/null/out.png: cannot write into /dev/null"),
         ("style_transfer", ["device=toaster"], "device=toaster"),
         ("style_transfer", ["content=[a]"], r"content=\['a'\]: must be one name or path"),
         ("style_transfer", ["optimizer=adam"], "optimizer=adam: has keys of its own, give optimizer.name="),

@@ -6,7 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fast_style.ancestors.tasks import TASKS
 from fast_style.commands import run
-from fast_style.data.images import WRITABLE_SUFFIXES
+from fast_style.data.images import check_target
 from fast_style.errors import FastStyleError, check_choice
 from fast_style.hardware import keep_freed_memory, pick_device
 from fast_style.keys import OPTIMIZE, check_keys
@@ -21,8 +21,7 @@ def check(config: dict) -> None:
         raise FastStyleError(f"task={task} needs a photo: give content=FILE")
     if content is not None and task in ("texture", "portilla_simoncelli"):
         raise FastStyleError(f"task={task} takes no content=: the texture is style.image=FILE, or style=NAME")
-    if output.suffix.lower() not in WRITABLE_SUFFIXES:
-        raise FastStyleError(f"output={output}: must end in one of {' '.join(sorted(WRITABLE_SUFFIXES))}")
+    check_target("output", output)
     if content is not None and output.resolve() == Path(content).resolve():
         raise FastStyleError(f"output={output} would overwrite content=: give another name")
 

@@ -46,9 +46,11 @@ class ImageFolder(Sequence):
                 return read_rgb(path, self.short_side)
             except ImageError as error:
                 # A file, because loader workers are processes of their own and lines this short are appended whole.
+                self.unreadable_log.parent.mkdir(parents=True, exist_ok=True)
                 with self.unreadable_log.open("a") as log:
                     log.write(f"{error}\n")
-        raise ContentError(f"none of the {len(self.paths)} images can be read; see {self.unreadable_log}")
+        ends = f"from {self.paths[0]} to {self.paths[-1]}"
+        raise ContentError(f"none of the {len(self.paths)} images {ends} can be read; see {self.unreadable_log}")
 
 
 class SampleImages(Sequence):
@@ -214,10 +216,13 @@ class Folder(ContentImages):
                 f"data.root={self.root} holds {len(paths)} images: training needs more than the "
                 f"data.validation_count={self.validation_count} that are held out{f'; {note}' if note else ''}"
             )
-        if note and stage == "fit":
-            rank_zero_only(print)(f"data.root={self.root}: {note}")
         self.training_paths = paths[: len(paths) - self.validation_count]
         self.validation_paths = paths[len(paths) - self.validation_count :]
+        if stage == "fit":
+            if note:
+                rank_zero_only(print)(f"data.root={self.root}: {note}")
+            for images in (self.training_images(), self.validation_images()):
+                images[0]  # or none can be read, which is to be known before the training
 
     def folder(self) -> Path:
         if Path(self.root).is_file():

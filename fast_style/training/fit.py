@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from fast_style.checkpoint import check_resumable, save_release
+from fast_style.data.images import check_folder
 from fast_style.data.styles import enlargement
 from fast_style.errors import FastStyleError
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
@@ -78,6 +79,7 @@ def check(config: dict) -> None:
             raise FastStyleError("give budget= or max_steps=, not both (for the budget of an experiment: max_steps=-1)")
     elif config["max_steps"] == -1:
         raise FastStyleError("give a budget= such as 5min, or max_steps=")
+    check_folder("run_dir", Path(config["run_dir"]))
     if config["ckpt_path"]:
         check_resumable(config["ckpt_path"], config)
     task_class(config).check(config)
