@@ -256,6 +256,19 @@ def test_photos_that_none_of_can_be_read_are_refused_before_the_training(run_her
     assert not (tmp_path / "run" / "last.ckpt").exists(), "no step was taken"
 
 
+def test_compiling_without_a_compiler_is_one_line(run, model, photo, tmp_path, monkeypatch):
+    for name in ("CC", "CXX"):
+        monkeypatch.setenv(name, "/bin/false")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    finished = run("train.py", "compile=true", *TINY_RUN, "max_steps=1", f"hydra.run.dir={tmp_path}/run")
+    assert_one_line_error(finished, "compile=true fails here", "compiler")
+    finished = run(
+        "infer.py", "compile=true", f"ckpt='{model}'", f"input={photo(tmp_path / 'a.png', 8, 8)}", "device=cpu"
+    )
+    assert_one_line_error(finished, "compile=true fails here", "compiler")
+    assert not (tmp_path / "a_starry_night.png").exists()
+
+
 def test_what_cannot_be_resumed_says_why(run_here, trained, tmp_path):
     for path, parts in {
         trained / "model.safetensors": ["goes on from its last.ckpt", "init_from="],

@@ -9,7 +9,7 @@ from torch import nn
 from fast_style.checkpoint import load_network
 from fast_style.commands import run
 from fast_style.errors import FastStyleError, one_line
-from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
+from fast_style.hardware import keep_freed_memory, pick_device, pick_precision, why_not_compiled
 from fast_style.inference.files import draw_textures, stylize_photos
 from fast_style.keys import INFER, check_keys
 from fast_style.networks.fast_layers import accelerate
@@ -52,6 +52,8 @@ def infer(cfg: DictConfig) -> int:
         keep_freed_memory()
     precision = pick_precision(config["precision"], device)
     if config["compile"]:
+        if reason := why_not_compiled(device):
+            raise FastStyleError(f"compile=true fails here: {reason}")
         network.compile()
     draw = stylize_photos if config["input"] is not None else draw_textures
     written, failures = draw(config, network.to(device), style, precision)
