@@ -3,9 +3,11 @@
 python -m fast_style.checkpoint model.safetensors      shows what is in one
 """
 
+import hashlib
 import json
 import platform
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -96,42 +98,91 @@ def write_safetensors(path: str | Path, state_dict: dict[str, Tensor], metadata:
     unfinished.replace(path)
 
 
-def read_metadata(path: str | Path) -> dict:
-    """The metadata of a release file as plain data. Raises CheckpointError for any other file."""
+def find_model(path: str | Path, key: str = "ckpt") -> Path:
+    """The file that a config `key` names, or the release file in the folder of a run. Raises CheckpointError."""
+    found = Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
+    if not found.is_file():
+        raise CheckpointError(f"{key}={found}: no such file")
+    return found
+
+
+def read_format(path: str | Path) -> tuple[str, dict[str, str]]:
+    """The format that a safetensors file states, "" for none, and all its metadata. Raises CheckpointError."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
-    if metadata.get("format") != FORMAT:
+    except SafetensorError as error:
+        raise CheckpointError(f"cannot read {path}: no safetensors file, or a damaged one ({error})") from error
+    return metadata.get("format", ""), metadata
+
+
+def read_metadata(path: str | Path) -> dict:
+    """The metadata of a release file as plain data. Raises CheckpointError for any other file."""
+    if Path(path).suffix == ".ckpt":
+        raise CheckpointError(f"{path} is a checkpoint to resume from: the model.safetensors of its run has metadata")
+    kind, metadata = read_format(path)
+    if kind.startswith("fast_style backbone"):
+        raise CheckpointError(
+            f"{path} is a backbone of an earlier version ({kind}): init_from=auto has the one that ships"
+        )
+    if kind != FORMAT:
         raise CheckpointError(f"{path} is not a release file of this project ({FORMAT})")
     try:
         return {key: value if key == "format" else json.loads(value) for key, value in metadata.items()}
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"the metadata of {path} is damaged: {error}") from error
 
 
 def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
-    """The network of a release file or of a Lightning .ckpt, in eval mode, and the name of its style.
+    """The network of a release file, or of the one in a run's folder, or of a Lightning .ckpt, in eval mode, and the
+    name of its style.
 
     Only tensors and plain data are read; nothing in the file is executed. Raises CheckpointError, with the config `key`
     that named a missing file.
     """
-    if not Path(path).is_file():
-        raise CheckpointError(f"{key}={path}: no such file")
-    if Path(path).suffix == ".ckpt":
+    path = find_model(path, key)
+    if path.suffix == ".ckpt":
         record, state_dict = _read_lightning(path)
     else:
         record = read_metadata(path)
         state_dict = load_file(path)
     try:
+        check_tensors(record[section_of(record)], lambda: build_network(record, state_dict), state_dict)
         network = build_network(record, state_dict)
         network.load_state_dict(state_dict)
         return network.eval(), str(record["style"]["name"]) if "style" in record else ""
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, FastStyleError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError, FastStyleError) as error:
         raise CheckpointError(f"{path} does not fit this version's networks: {error!r}") from error
+
+
+def check_tensors(arguments: dict, build: Callable[[], nn.Module], state_dict: dict[str, Tensor]) -> None:
+    """Raise CheckpointError unless the tensors are those of the network that `build` makes of a file's `arguments`.
+
+    Found out before it takes any time or memory: the file may state a network of any size.
+    """
+    if "_target_" in arguments:  # a network of the user's own, which may do anything
+        return
+    depth = max(arguments.get("residual_blocks", 0), len(arguments.get("channels", ())))
+    if depth <= len(state_dict):
+        with torch.device("meta"):
+            expected = build().state_dict()
+        if {name: tensor.shape for name, tensor in expected.items()} == {
+            name: tensor.shape for name, tensor in state_dict.items()
+        }:
+            return
+    raise CheckpointError("its tensors are not those of the network that it states")
+
+
+def fingerprint(network: nn.Module) -> str:
+    """A hash of the weights: the same for a release file and for the .ckpt of its run."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
@@ -146,6 +197,12 @@ def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, st
 
 def check_resumable(path: str | Path, config: dict) -> None:
     """Raise CheckpointError unless `path` is a Lightning checkpoint of a run that `config` can go on with."""
+    if Path(path).is_dir():
+        raise CheckpointError(f"ckpt_path={path}: is a folder, give ckpt_path={path}/last.ckpt")
+    if not Path(path).is_file():
+        raise CheckpointError(f"ckpt_path={path}: no such file")
+    if Path(path).suffix == ".safetensors":
+        raise CheckpointError(f"ckpt_path={path}: a run goes on from its last.ckpt; init_from= begins with a model")
     stored, _ = _read_lightning(path)
     if task_of(stored) != task_of(config):
         raise CheckpointError(f"ckpt_path={path} was trained with task={task_of(stored)}: give the same to go on")
@@ -171,14 +228,15 @@ def _read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         return config, weights
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
-        raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {one_line(error)}") from error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else one_line(error)
+        raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {reason}") from error
 
 
 def main() -> None:
     if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
         sys.exit("usage: python -m fast_style.checkpoint FILE.safetensors\n\nShow the metadata of a release file.")
     try:
-        print(json.dumps(read_metadata(sys.argv[1]), indent=2))
+        print(json.dumps(read_metadata(find_model(sys.argv[1], "FILE")), indent=2))
     except CheckpointError as error:
         sys.exit(f"error: {error}")
 

@@ -9,16 +9,10 @@ class FastStyleError(Exception):
 
 def check_choice(key: str, value: str, choices: Collection[str]) -> None:
     """Raise FastStyleError unless the value of a config key is one of `choices`."""
-    if value not in choices:
+    if value not in list(choices):
         raise FastStyleError(f"{key}={value}: choose from {', '.join(map(str, choices))}")
 
 
 def one_line(error: BaseException) -> str:
     """The first line of an error's message, or its type where it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def check_whole(key: str, value: int, least: int = 1) -> None:
-    """Raise FastStyleError unless the value of a config key is a whole number, at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise FastStyleError(f"{key}={value}: must be a whole number, at least {least}")

@@ -1,4 +1,4 @@
-"""Which device and precision suit this machine, and memory that is kept between layers."""
+"""Which device and precision suit this machine, whether it can compile, and memory that is kept between layers."""
 
 import ctypes
 import sys
@@ -35,6 +35,15 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+def why_not_compiled(device: torch.device) -> str | None:
+    """Why torch.compile fails on this machine, which may lack Triton or a C compiler; None: it works."""
+    try:
+        torch.compile(torch.sin)(torch.ones(1, device=device))
+    except Exception as error:  # of as many types as there are parts that can be missing
+        return one_line(error)
+    return None
 
 
 # Of glibc's <malloc.h>.

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from fast_style.errors import FastStyleError, check_choice
+from fast_style.keys import build
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
 
 
@@ -212,7 +212,7 @@ class PerceptualLoss(nn.Module):
             self.terms["tone_loss"] = (tone_weight, ToneError())
         for name, term in (terms or {}).items():
             arguments = {key: value for key, value in term.items() if key != "weight"}
-            self.terms[f"{name}_loss"] = (term["weight"], instantiate(arguments))
+            self.terms[f"{name}_loss"] = (term["weight"], build(f"objective.terms.{name}", arguments))
         for name, gram in self.style_grams(style_image).items():
             self.register_buffer(name, gram, persistent=False)
 

@@ -37,6 +37,7 @@ from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device
 from fast_style.inference.stylize import stylize
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.overrides import quoted
 from fast_style.training.callbacks import parse_duration
 from fast_style.training.warm_start import SHIPPED
 
@@ -119,12 +120,6 @@ class Run:
     def record(self) -> dict:
         """The recipe, commit and machine of the run, kept beside its model."""
         return json.loads((self.model.parent / "recipe.json").read_text())
-
-
-def quoted(path: str | Path) -> str:
-    """A path as a value that Hydra reads as one, whatever is in its name."""
-    plain = re.fullmatch(r"[\w:/\-. ]+", str(path))
-    return str(path) if plain else "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def commit() -> str:

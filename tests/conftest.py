@@ -119,6 +119,7 @@ def photo():
 @pytest.fixture(scope="session")
 def compose_config():
     """compose_config(name, *overrides): a config as the command line would build it."""
+    import fast_style.commands  # noqa: F401 - has what the configs call
 
     def build(name: str, *overrides: str, **options):
         with initialize_config_dir(str(folder_of(name)), version_base="1.3"):

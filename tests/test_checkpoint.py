@@ -3,6 +3,8 @@
 import json
 import pickle
 import platform
+import resource
+import time
 
 import pytest
 import torch
@@ -177,6 +179,49 @@ def test_model_that_does_not_fit_its_weights(release, change):
     edit(path, "model", json.dumps(config["model"] | change))
     with pytest.raises(CheckpointError, match=str(path)):
         load_transformer(path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"residual_blocks": 10**6}, {"residual_blocks": 10**12}, {"channels": [30_000] * 3}], ids=str
+)
+def test_a_file_cannot_make_us_build_more_than_it_holds(release, change):
+    """Nor wait: a million blocks are minutes, so wide a block 64 GB."""
+    _, path, config = release()
+    edit(path, "model", json.dumps(config["model"] | change))
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    with pytest.raises(CheckpointError, match=f"{path}: its tensors are not those"):
+        load_transformer(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18, "a quarter of a gigabyte"
+    assert time.perf_counter() - start < 10
+
+
+def test_a_generator_file_cannot_either(generator):
+    _, path = generator()
+    edit(path, "generator", json.dumps({"channels": [4, 3, 30_000], "branch_channels": 30_000}))
+    with pytest.raises(CheckpointError, match=f"{path}: its tensors are not those"):
+        load_network(path)
+
+
+def test_the_folder_of_a_run_is_its_model(trained, run, tmp_path):
+    one, other = load_network(trained)[0].state_dict(), load_network(trained / "model.safetensors")[0].state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in other)
+    assert json.loads(run("-m", "fast_style.checkpoint", trained).stdout)["losses"]["steps"] == 4
+    with pytest.raises(CheckpointError, match=f"ckpt={tmp_path}/model.safetensors: no such file"):
+        load_network(tmp_path)
+
+
+def test_files_of_the_wrong_kind_say_what_they_are(trained, tmp_path):
+    with pytest.raises(CheckpointError, match="last.ckpt is a checkpoint to resume from: the model.safetensors"):
+        read_metadata(trained / "last.ckpt")
+    save_file({"weight": torch.zeros(1)}, tmp_path / "b.safetensors", {"format": "fast_style backbone 2"})
+    with pytest.raises(CheckpointError, match="b.safetensors is a backbone of an earlier version"):
+        load_network(tmp_path / "b.safetensors")
+    (tmp_path / "text.safetensors").write_text("not tensors")
+    with pytest.raises(CheckpointError, match="text.safetensors: no safetensors file"):
+        read_metadata(tmp_path / "text.safetensors")
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match="other.ckpt is not a Lightning checkpoint .* no 'hyper_parameters'"):
+        load_network(tmp_path / "other.ckpt")
 
 
 @pytest.mark.parametrize("key, value", [("model", None), ("style", None), ("model", "{broken"), ("style", "1")])

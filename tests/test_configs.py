@@ -1,5 +1,6 @@
 """Every config composes, its keys are the arguments of what it configures, and the paper's recipe is the paper's."""
 
+import copy
 import inspect
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from fast_style.ancestors.inversion import InversionLoss
 from fast_style.ancestors.tasks import TASKS
 from fast_style.ancestors.texture_synthesis import TextureLoss
 from fast_style.data.styles import find_style_image
+from fast_style.keys import INFER, OPTIMIZE, TRAIN, check_keys
 from fast_style.losses import PerceptualLoss
 from fast_style.networks.loss_network import LOSS_NETWORKS, load_loss_network
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.overrides import names_of
 from fast_style.training.task import Task
 
 CONFIGS = ROOT / "configs"
@@ -93,6 +96,26 @@ def test_every_experiment_composes_and_wins(resolved, path):
                 assert whole[key] == (float(expected) if isinstance(whole[key], float) else expected), key
 
     contains(config, {key: value for key, value in own.items() if key != "defaults"})
+
+
+def test_every_declared_key_is_one_of_a_config(resolved, compose_config):
+    """A kind for a key that no config has would be checked for nothing."""
+    train = {name for data in ("samples", "folder") for name in names_of(resolved(f"data={data}"))}
+    assert set(TRAIN) <= train
+    for command, kinds in (("infer", INFER), ("optimize", OPTIMIZE)):
+        assert set(kinds) <= set(names_of(OmegaConf.to_container(compose_config(command))))
+
+
+def test_the_shipped_values_are_of_their_kinds(resolved, compose_config):
+    for overrides in ([], ["experiment=johnson2016"], *([f"task={path.stem}"] for path in TASKS_OF_TRAINING)):
+        config = resolved(*overrides)
+        before = copy.deepcopy(config)
+        check_keys(config, TRAIN)
+        assert config == before
+    for objective in files_of("objective"):
+        check_keys(resolved(f"objective={objective.stem}"), TRAIN)
+    check_keys(OmegaConf.to_container(compose_config("infer", "ckpt=a")), INFER)
+    check_keys(OmegaConf.to_container(compose_config("optimize"), resolve=True), OPTIMIZE)
 
 
 def test_infer_composes(compose_config):

@@ -2,12 +2,15 @@
 
 import csv
 import json
+import os
 import runpy
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +19,14 @@ from conftest import ROOT, TINY_RUN
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.data.images import read_image
 from fast_style.inference.files import find_inputs, name_outputs
 from fast_style.inference.stylize import stylize
 from fast_style.networks.loss_network import load_loss_network
+from fast_style.overrides import for_shell
 
 
 def size_of(path):
@@ -128,6 +133,7 @@ def test_multirun_trains_every_style(run, tmp_path):
         (["data=folder"], ["data.root"]),
         (["ckpt_path=/no/such.ckpt"], ["/no/such.ckpt"]),
         (["photo=/no/such.jpg"], ["/no/such.jpg"]),
+        (["run_dir=/dev/null/run"], ["cannot write into /dev/null/run"]),
         (["init_from=/no/such.safetensors"], ["init_from=/no/such.safetensors", "no such file"]),
         (["budget=60s"], ["budget=", "max_steps=", "not both"]),
         (["max_steps=-1", "budget=soon"], ["budget=soon", "60s"]),
@@ -146,6 +152,7 @@ def test_multirun_trains_every_style(run, tmp_path):
         "no data root",
         "resume point",
         "photo",
+        "place",
         "start",
         "two ends",
         "no time",
@@ -164,7 +171,146 @@ def test_train_errors_are_one_line(run_here, tmp_path, arguments, parts):
     assert not (tmp_path / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        (["max_stepz=3"], ["max_stepz: no such key", "max_steps="]),
+        (["style.imag=a.jpg"], ["style.imag: no such key", "style.image="]),
+        (["style=mosaicc"], ["style=mosaicc: choose from composition, great_wave", "woodcut"]),
+        (["experiment=johnson"], ["experiment=johnson: choose from johnson2016"]),
+        (["style=null"], ["must be a string"]),
+        (["style=[mosaic,ink_wash]"], ["style=[mosaic,ink_wash]: one of them", "-m style=A,B"]),
+        (["style=mosaic,ink_wash"], ["style=mosaic,ink_wash: a sweep needs -m"]),
+        (["photo=IMG (1).jpg"], ["""'photo="IMG (1).jpg"'"""]),
+        (["photo=caf\u00e9.jpg"], ["""'photo="caf\u00e9.jpg"'"""]),
+        (["photo=a,b.jpg"], ["""'photo="a,b.jpg"'"""]),
+        (["photo.jpg"], ["photo.jpg: must be KEY=VALUE"]),
+        (["style.image='a${x}.jpg'"], ["'x' not found", r"\${"]),
+        (["photo='a${x}.jpg'"], ["'x' not found", r"\${"]),
+        (["hydra.run.dir=/dev/null/run"], ["/dev/null/run"]),
+    ],
+    ids=lambda value: value[0] if "=" in value[0] else "",
+)
+def test_keys_that_do_not_compose_are_one_line(run_here, tmp_path, arguments, parts):
+    finished = run_here("train.py", f"hydra.run.dir={tmp_path}", *arguments)
+    assert_one_line_error(finished, *parts)
+    assert len(finished.stderr.splitlines()) == 1, finished.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        (["style.image=5"], ["style.image=5", "no such file"]),
+        (["style.image=[a,b]"], ["style.image=['a', 'b']", "one name or path"]),
+        (["style.image=FOLDER"], ["style.image=", "is a folder"]),
+        (["style.style_size=big"], ["style.style_size=big", "whole number"]),
+        (["data=folder", "data.root=[a]"], ["data.root=['a']", "one name or path"]),
+        (["data=folder", "data.root=FILE"], ["data.root=", "is a file"]),
+        (["data=folder", "data.root=FOLDER", "data.validation_count=0"], ["data.validation_count=0", "at least 1"]),
+        (["batch_size=2.5"], ["batch_size=2.5", "whole number"]),
+        (["batch_size=true"], ["batch_size=true", "whole number"]),
+        (["optimizer.lr=fast"], ["optimizer.lr=fast", "more than 0"]),
+        (["optimizer=adam"], ["optimizer=adam", "give optimizer.lr="]),
+        (["optimizer.schedule=line"], ["optimizer.schedule=line", "choose from constant, cosine"]),
+        (["compile=maybe"], ["compile=maybe", "choose from auto, true, false"]),
+        (["precision=[a]"], ["precision=['a']", "choose from auto, 32-true"]),
+        (["model.channels=5"], ["model.channels=5", "a list"]),
+        (["model.kernel_sizes=[9]"], ["model.kernel_sizes=[9]", "a list of 2"]),
+        (["model.norm=[a]"], ["model.norm=['a']", "choose from instance, batch"]),
+        (["objective.style_weight=much"], ["objective.style_weight=much", "a number"]),
+        (["objective.style_weights=[a]"], ["objective.style_weights=['a']", "a number"]),
+        (["objective.content_layers=relu3_1"], ["objective.content_layers=relu3_1", "a list"]),
+        (["+objective.terms.a={_target_: no.such, weight: 1}"], ["objective.terms.a", "no"]),
+        (["+callbacks.a={_target_: no.such}"], ["callbacks.a", "no"]),
+        (["trainer=gpu"], ["trainer: ", "gpu"]),
+        (["trainer.devices=many"], ["trainer: "]),
+        (["max_steps=-2"], ["max_steps=-2", "at least 1"]),
+        (["ckpt_path=[a]"], ["ckpt_path=['a']", "one name or path"]),
+        (["photo={a: 1}"], ["photo={'a': 1}", "one name or path"]),
+    ],
+    ids=lambda value: value[-1],
+)
+def test_values_of_the_wrong_type_are_one_line(run_here, photo, tmp_path, monkeypatch, arguments, parts):
+    if "trainer=gpu" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU: not checked what is said where there is none")
+    folder = photo(tmp_path / "photos" / "FILE.png", 8, 8).parent
+    for name, place in {"=FOLDER": folder, "=FILE": folder / "FILE.png"}.items():
+        arguments = [argument.replace(name, f"={place}") for argument in arguments]
+    tiny = [key for key in TINY_RUN if not key.startswith("data.") and "trainer=gpu" not in arguments]
+    finished = run_here("train.py", *tiny, "max_steps=1", "init_from=null", f"hydra.run.dir={tmp_path}/run", *arguments)
+    assert_one_line_error(finished, *parts)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("broken", ["the first, for training", "the last, held out"])
+def test_photos_that_none_of_can_be_read_are_refused_before_the_training(run_here, photo, tmp_path, broken):
+    names = [f"{index}.png" for index in range(4)]
+    for name in names:
+        photo(tmp_path / "photos" / name, 40, 40)
+    for name in names[:2] if "first" in broken else names[2:]:
+        (tmp_path / "photos" / name).write_bytes(b"damaged")
+    data = ("data=folder", f"data.root={tmp_path}/photos", "data.validation_count=2", f"hydra.run.dir={tmp_path}/run")
+    tiny = [key for key in TINY_RUN if not key.startswith("data.")]
+    finished = run_here("train.py", *tiny, "max_steps=1", "init_from=null", *data)
+    assert_one_line_error(finished, "none of the 2 images", str(tmp_path / "run" / "unreadable.txt"))
+    assert not (tmp_path / "run" / "last.ckpt").exists(), "no step was taken"
+
+
+def test_compiling_without_a_compiler_is_one_line(run, model, photo, tmp_path, monkeypatch):
+    for name in ("CC", "CXX"):
+        monkeypatch.setenv(name, "/bin/false")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    finished = run("train.py", "compile=true", *TINY_RUN, "max_steps=1", f"hydra.run.dir={tmp_path}/run")
+    assert_one_line_error(finished, "compile=true fails here", "compiler")
+    finished = run(
+        "infer.py", "compile=true", f"ckpt='{model}'", f"input={photo(tmp_path / 'a.png', 8, 8)}", "device=cpu"
+    )
+    assert_one_line_error(finished, "compile=true fails here", "compiler")
+    assert not (tmp_path / "a_starry_night.png").exists()
+
+
+def test_what_cannot_be_resumed_says_why(run_here, trained, tmp_path):
+    for path, parts in {
+        trained / "model.safetensors": ["goes on from its last.ckpt", "init_from="],
+        trained: ["is a folder", f"ckpt_path={trained}/last.ckpt"],
+        tmp_path / "none.ckpt": ["no such file"],
+    }.items():
+        options = (*TINY_RUN, "max_steps=1", f"hydra.run.dir={tmp_path}", f"ckpt_path={path}")
+        assert_one_line_error(run_here("train.py", *options), f"ckpt_path={path}", *parts)
+
+
+def test_the_other_commands_name_the_nearest_key_too(run_here):
+    assert_one_line_error(run_here("infer.py", "ckpt=a", "imput=b"), "imput: no such key", "input=")
+    assert_one_line_error(run_here("optimize.py", "contents=b"), "contents: no such key", "content=")
+
+
+def test_what_train_prints_can_be_pasted(photo, tmp_path, shell):
+    """With blanks, brackets and quotes in the names of the style, of the run's folder and of the photo."""
+    name = "it's ${x} (1), \u00e9"
+    painting = photo(tmp_path / f"{name}.png", 70, 80)
+    options = [*TINY_RUN, "max_steps=1", "init_from=null"]
+    trained = shell(f"python {ROOT}/train.py {for_shell('style.image', painting)} {shlex.join(options)}")
+    (command,) = [line for line in trained.splitlines() if "infer.py" in line]
+    photo(tmp_path / "photo.jpg", 20, 30)
+    assert "wrote photo_it's {x} (1), \u00e9.jpg" in shell(command)
+    assert "wrote" in shell(f"{command.split(' input=')[0]} {for_shell('input', painting)}")
+
+
 # --- infer.py
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """shell(command): what it prints, pasted into a POSIX shell in a folder."""
+
+    def paste(command):
+        environment = os.environ | {"COLUMNS": "200", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        command = ["sh", "-c", command]
+        finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    return paste
 
 
 @pytest.fixture
@@ -229,6 +375,48 @@ def test_what_is_left_out_is_told(run_here, model, photo, tmp_path, monkeypatch)
     assert_one_line_error(run_here("infer.py", f"ckpt='{model}'", "input=photos"), "no images in it", told)
 
 
+def test_what_infer_made_is_no_input_and_stays(run_here, model, photo, tmp_path, monkeypatch):
+    """Two models of one style, and one of another, on one folder: all pictures are made of originals."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "b_other.png"):  # the last only sounds like one of ours
+        photo(tmp_path / "photos" / name, 12, 12)
+    tensors, other = load_file(model), tmp_path / "other.safetensors"
+    with safe_open(model, "pt") as file:
+        metadata = file.metadata()
+    save_file(tensors, other, metadata | {"style": json.dumps({"name": "other"})})
+    rival = tmp_path / "rival.safetensors"
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, rival, metadata)
+
+    def infer(ckpt, *keys):
+        return run_here("infer.py", f"ckpt='{ckpt}'", "input=photos", *keys)
+
+    assert "wrote 6 images" in infer(model).stdout
+    finished = infer(other)
+    assert "left out 6 that infer.py made" in finished.stdout and "wrote 6 images" in finished.stdout, finished.stderr
+    finished = infer(model)
+    assert "left out 12 that infer.py made" in finished.stdout and "wrote 6 images" in finished.stdout, "its own, again"
+    before = {path: path.read_bytes() for path in (tmp_path / "photos").iterdir()}
+    assert len(before) == 18
+    assert_one_line_error(infer(rival), "and 5 more are there already, not by this model")
+    assert_one_line_error(
+        run_here("infer.py", f"ckpt={rival}", "input=photos/a.png", "output=photos/a_other.png"), "is there already"
+    )
+    photo(tmp_path / "photos" / "c.png", 12, 12)
+    mine = photo(tmp_path / "photos" / "c_other.png", 12, 12, seed=1).read_bytes()
+    assert_one_line_error(infer(other), "c_other.png is there already, not by this model")
+    assert mine == (tmp_path / "photos" / "c_other.png").read_bytes()
+    assert {path: path.read_bytes() for path in before} == before
+    chained = run_here("infer.py", f"ckpt={rival}", "input=photos/a_other.png", "output=chained.png")
+    assert chained.returncode == 0, "one that is named is an input"
+
+
+def test_two_inputs_of_one_output(run_here, model, photo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.gif", "a.gif.png"):
+        photo(tmp_path / "photos" / name, 8, 8)
+    assert_one_line_error(run_here("infer.py", f"ckpt='{model}'", "input=photos"), "would be written twice")
+
+
 def test_an_animation_says_so(run_here, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
@@ -268,11 +456,17 @@ def test_output_file(infer, photo, tmp_path):
         (["input=photo.png", "ckpt=none.safetensors"], ["ckpt=none.safetensors", "no such file"]),
         (["input=photo.png", "ckpt=photo.png"], ["photo.png"]),
         (["input=photo.png", "device=toaster"], ["device=toaster"]),
-        (["input=photo.png", "compile=maybe"], ["compile=maybe"]),
+        (["input=photo.png", "compile=maybe"], ["compile=maybe", "choose from true, false"]),
+        (["input=[photo.png]"], ["input=['photo.png']", "one name or path"]),
+        (["input=photo.png", "batch_size=[4]"], ["batch_size=[4]", "whole number"]),
+        (["input=photo.png", "modules=[no_such]"], ["modules=[no_such]", "No module named"]),
         ([], ["input"]),
         (["input='*.png'", "output=one.png"], ["output=one.png", "2 images"]),
+        (["input=photo.png", "output=r.gif"], ["output=r.gif", "must end in one of", ".png"]),
+        (["input=photo.png", "output=/dev/null/r.png"], ["output=/dev/null/r.png", "cannot write into /dev/null"]),
+        (["input=photo.png", "output=/dev/null/folder"], ["output=/dev/null/folder", "cannot write into"]),
     ],
-    ids=["input", "ckpt", "not a model", "device", "compile", "no input", "two images into one file"],
+    ids=lambda value: value[-1] if value else "nothing",
 )
 def test_infer_errors_are_one_line(run_here, model, photo, tmp_path, monkeypatch, overrides, parts):
     for name in ("photo.png", "photo2.png"):
@@ -356,6 +550,8 @@ def test_variants_of_photos(run_here, diverse, photo, tmp_path, monkeypatch):
         ("texture", ["input=photo.png"], ["input=photo.png", "from noise alone"]),
         ("texture", ["max_size=64"], ["max_size=64"]),
         ("texture", ["size=big"], ["size=big", "640x480"]),
+        ("texture", ["output=r.gif"], ["output=r.gif", "must end in one of"]),
+        ("texture", ["output=/dev/null/r.png"], ["cannot write into /dev/null"]),
         ("texture", ["count=0"], ["count=0", "at least 1"]),
         ("texture", ["seed=-1"], ["seed=-1", "at least 0"]),
         ("diverse", ["input=photo.png", "size=64"], ["size=64", "own size"]),

@@ -23,7 +23,6 @@ from fast_style.ancestors.portilla_simoncelli import PortillaSimoncelliLoss
 from fast_style.ancestors.texture_synthesis import TextureLoss, count_parameters, principal_axes, sample_photos
 from fast_style.data.images import read_image, write_image
 from fast_style.data.styles import enlargement, find_style_image, read_style_image
-from fast_style.errors import check_choice
 from fast_style.losses import PerceptualLoss, rescale
 from fast_style.networks.loss_network import load_loss_network, with_mean_activation_one, with_random_weights
 
@@ -35,7 +34,6 @@ def style_transfer(config: dict, device: torch.device) -> None:
     layers = [*objective["content_layers"], *objective["style_layers"]]
     loss_network = load_loss_network(**config["loss_network"], layers=layers).to(device)
     start = config["style_transfer"]["start"]
-    check_choice("style_transfer.start", start, ("noise", "content", "style"))
 
     def stage(scale: float) -> tuple[Callable, Tensor]:
         content, painting = rescale(content_image, scale), rescale(style_image, scale)

@@ -1,14 +1,20 @@
 """The commands: from a config to objects, and what they do. One place composes configs and turns errors into exits."""
 
+import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 import fast_style
 from fast_style.errors import FastStyleError
+from fast_style.overrides import explain
 
 PACKAGE = Path(fast_style.__file__).parent
 # In a wheel beside this file's folder, in a checkout at the root.
@@ -24,14 +30,22 @@ def run(name: str, work: Callable[[DictConfig], object]) -> None:
     @hydra.main(version_base="1.3", config_path=str(folder_of(name)), config_name=name)
     def main(cfg: DictConfig) -> object:
         try:
-            check_complete(cfg)
+            check_composed(cfg, HydraConfig.get().overrides.task)
             return work(cfg)
         except FastStyleError as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
             sys.exit("stopped")
+        except Exception:  # a bug, which is to be seen whole
+            traceback.print_exc()
+            sys.exit(1)
 
-    main()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # have Hydra raise what it would print, and at length
+    try:
+        main()
+    except Exception as error:  # Hydra's have no common type
+        with hydra.initialize_config_dir(str(folder_of(name)), version_base="1.3"):
+            sys.exit(f"error: {explain(error, name)}")
 
 
 def folder_of(name: str) -> Path:
@@ -39,7 +53,15 @@ def folder_of(name: str) -> Path:
     return CONFIGS / "infer" if name == "infer" else CONFIGS
 
 
-def check_complete(cfg: DictConfig) -> None:
-    """Raise FastStyleError for keys that only the user can give, and did not."""
-    if missing := OmegaConf.missing_keys(cfg):
+def check_composed(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Raise FastStyleError for keys that only the user can give, and did not, and for what a config cannot hold."""
+    try:
+        missing = OmegaConf.missing_keys(cfg)
+        OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise FastStyleError(explain(error, "")) from error
+    if missing:
         raise FastStyleError(f"give {'=... and '.join(sorted(missing))}=... (--help shows all keys)")
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if isinstance(override.value(), list) and isinstance(cfg.get(override.key_or_group), DictConfig):
+            raise FastStyleError(f"{override.input_line}: one of them; -m {override.key_or_group}=A,B is a sweep")

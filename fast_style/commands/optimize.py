@@ -6,34 +6,24 @@ from omegaconf import DictConfig, OmegaConf
 
 from fast_style.ancestors.tasks import TASKS
 from fast_style.commands import run
-from fast_style.data.images import WRITABLE_SUFFIXES
-from fast_style.errors import FastStyleError, check_choice, check_whole
+from fast_style.data.images import check_target
+from fast_style.errors import FastStyleError, check_choice
 from fast_style.hardware import keep_freed_memory, pick_device
+from fast_style.keys import OPTIMIZE, check_keys
 
 
 def check(config: dict) -> None:
     """Refuse what would only fail, or be ignored, after the work."""
+    check_keys(config, OPTIMIZE)
     task, content, output = config["task"], config["content"], Path(config["output"])
     check_choice("task", task, TASKS)
     if content is None and task in ("style_transfer", "inversion"):
         raise FastStyleError(f"task={task} needs a photo: give content=FILE")
     if content is not None and task in ("texture", "portilla_simoncelli"):
         raise FastStyleError(f"task={task} takes no content=: the texture is style.image=FILE, or style=NAME")
-    if output.suffix.lower() not in WRITABLE_SUFFIXES:
-        raise FastStyleError(f"output={output}: must end in one of {' '.join(sorted(WRITABLE_SUFFIXES))}")
+    check_target("output", output)
     if content is not None and output.resolve() == Path(content).resolve():
         raise FastStyleError(f"output={output} would overwrite content=: give another name")
-    for key in ("image_size", "coarsest_size", "max_steps"):
-        check_whole(key, config[key])
-    check_whole("seed", config["seed"], least=0)
-    check_whole("style.style_size", config["style"]["style_size"])
-    check_whole("quilting.iterations", config["quilting"]["iterations"])
-    for key in ("depth", "components"):
-        if config["texture"][key] is not None:
-            check_whole(f"texture.{key}", config["texture"][key])
-    check_choice("optimizer.name", config["optimizer"]["name"], ("lbfgs", "adam"))
-    if config["optimizer"]["lr"] <= 0 or config["quilting"]["tolerance"] < 0:
-        raise FastStyleError("optimizer.lr must be more than 0, and quilting.tolerance at least 0")
 
 
 def optimize(cfg: DictConfig) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 import signal
 from collections.abc import Iterator, Sequence
 from functools import cache, cached_property, lru_cache
@@ -45,9 +46,11 @@ class ImageFolder(Sequence):
                 return read_rgb(path, self.short_side)
             except ImageError as error:
                 # A file, because loader workers are processes of their own and lines this short are appended whole.
+                self.unreadable_log.parent.mkdir(parents=True, exist_ok=True)
                 with self.unreadable_log.open("a") as log:
                     log.write(f"{error}\n")
-        raise ContentError(f"none of the {len(self.paths)} images can be read; see {self.unreadable_log}")
+        ends = f"from {self.paths[0]} to {self.paths[-1]}"
+        raise ContentError(f"none of the {len(self.paths)} images {ends} can be read; see {self.unreadable_log}")
 
 
 class SampleImages(Sequence):
@@ -213,12 +216,17 @@ class Folder(ContentImages):
                 f"data.root={self.root} holds {len(paths)} images: training needs more than the "
                 f"data.validation_count={self.validation_count} that are held out{f'; {note}' if note else ''}"
             )
-        if note and stage == "fit":
-            rank_zero_only(print)(f"data.root={self.root}: {note}")
         self.training_paths = paths[: len(paths) - self.validation_count]
         self.validation_paths = paths[len(paths) - self.validation_count :]
+        if stage == "fit":
+            if note:
+                rank_zero_only(print)(f"data.root={self.root}: {note}")
+            for images in (self.training_images(), self.validation_images()):
+                images[0]  # or none can be read, which is to be known before the training
 
     def folder(self) -> Path:
+        if Path(self.root).is_file():
+            raise ContentError(f"data.root={self.root}: is a file, give the folder that it is in")
         if not Path(self.root).is_dir():
             raise ContentError(f"data.root={self.root}: no such folder")
         return Path(self.root)
@@ -234,13 +242,13 @@ class Coco(Folder):
     """The training photos of COCO 2017 or 2014 under `root`."""
 
     def folder(self) -> Path:
-        root = self.root
         for split in ("train2017", "train2014"):
-            folder = Path(root) / split
+            folder = Path(self.root) / split
             if folder.is_dir():
                 return folder
+        root = shlex.quote(str(self.root))
         raise ContentError(
-            f"no COCO under data.root={root}: it has neither train2017/ nor train2014/. Get the photos (18 GB) with\n"
-            f"  mkdir -p {root} && cd {root} && curl -LO http://images.cocodataset.org/zips/train2017.zip"
+            f"no COCO under data.root={self.root}: it has neither train2017/ nor train2014/. "
+            f"Get the photos (18 GB) with\n  mkdir -p {root} && cd {root} && curl -LO http://images.cocodataset.org/zips/train2017.zip"
             f" && unzip -q train2017.zip\nor train on any folder of photos with data=folder data.root=FOLDER"
         )

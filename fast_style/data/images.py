@@ -12,6 +12,7 @@ from functools import cache
 from io import BytesIO
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 from uuid import uuid4
 
 import numpy as np
@@ -154,12 +155,13 @@ def read_rgb(path: str | Path, short_side: int) -> np.ndarray:
     return colour
 
 
-def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None) -> None:
+def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, maker: str | None = None) -> None:
     """Write an RGB tensor, rounded to 8 bits, in the format that the suffix names.
 
     Takes (3, H, W) and optionally alpha (1, H, W), any float type and device, clamped to [0, 1]. PNG, TIFF and WebP
     keep alpha; JPEG and BMP get the image laid on white. Missing folders are made. The file appears whole or not at
-    all, so that it may replace the file the image was read from.
+    all, so that it may replace the file the image was read from. `maker` is what `read_maker` then says, but of a BMP,
+    which has no room for it.
     Raises ImageError for an unknown suffix, values that are not finite, and whatever keeps the file from being written.
     """
     path = Path(path)
@@ -177,6 +179,10 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None) ->
         else:
             pixels = torch.cat([pixels, opacity])
     picture = Image.fromarray(pixels.mul_(255).round_().byte().permute(1, 2, 0).contiguous().numpy())
+    exif = Image.Exif()
+    if maker:
+        exif[ExifTags.Base.Software] = maker
+        options = options | {"exif": exif}
     # Hidden, so that find_images never meets it, and next to the target, because a rename cannot cross file systems.
     temporary = path.with_name(f".{uuid4().hex}.tmp")
     try:
@@ -188,6 +194,36 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None) ->
             temporary.unlink(missing_ok=True)
     except Exception as error:
         raise ImageError(f"{path}: {_reason(error)}") from error
+
+
+def read_maker(path: Path) -> str | None:
+    """The program that wrote an image file, as the file states it; None for one that does not, or cannot be read."""
+    with suppress(Exception), Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+        if image.format == "TIFF":
+            return image.tag_v2.get(ExifTags.Base.Software)
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))  # image.getexif() would decode a PNG that has none
+        return exif.get(ExifTags.Base.Software)
+    return None
+
+
+def check_target(key: str, path: Path) -> None:
+    """Raise ImageError unless `write_image` can write the file that a config key names: before the work."""
+    if path.suffix.lower() not in _WRITERS:
+        raise ImageError(f"{key}={path}: must end in one of {' '.join(sorted(_WRITERS))}")
+    if path.is_dir():
+        raise ImageError(f"{key}={path}: is a folder, give a file in it")
+    check_folder(f"{key}={path}", path.parent)
+
+
+def check_folder(key: str, folder: Path) -> None:
+    """Raise ImageError unless files can be written into a folder, which is made if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ImageError(f"{key}: cannot write into {folder}: {_reason(error)}") from error
 
 
 def resize_short_side(image: Tensor, short_side: int) -> Tensor:

@@ -11,8 +11,14 @@ from torch import Tensor
 from fast_style.data.images import read_image, read_on_white, resize_short_side
 from fast_style.errors import FastStyleError
 
-# A picture of the user's names its style; used by configs/style/*.yaml.
-OmegaConf.register_new_resolver("style_name", lambda name, image: Path(image).stem if image else name, replace=True)
+
+def style_name(name: str, image: str | None) -> str:
+    """A picture of the user's names its style; used by configs/style/*.yaml."""
+    # The name is part of folders, in which Hydra would take ${ for a reference to a key.
+    return Path(str(image)).stem.replace("${", "{") if image else name
+
+
+OmegaConf.register_new_resolver("style_name", style_name, replace=True)
 
 
 class StyleError(FastStyleError):
@@ -33,6 +39,8 @@ def find_style_image(
     Raises StyleError where none of them is to be had.
     """
     if image is not None:
+        if Path(image).is_dir():
+            raise StyleError(f"style.image={image}: is a folder, give a picture in it")
         if not Path(image).is_file():
             raise StyleError(f"style.image={image}: no such file")
         return Path(image)

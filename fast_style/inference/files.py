@@ -4,38 +4,61 @@ import glob
 import os
 from pathlib import Path
 
-from omegaconf import DictConfig
 from torch import nn
 
-from fast_style.data.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, find_files, left_out, only_images
+from fast_style.checkpoint import fingerprint
+from fast_style.data.images import (
+    IMAGE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    check_folder,
+    check_target,
+    find_files,
+    left_out,
+    only_images,
+    read_maker,
+)
 from fast_style.errors import FastStyleError
 from fast_style.inference.sampling import Variant, parse_size, sample_files
 from fast_style.inference.stylize import stylize_files
+from fast_style.keys import shown
 from fast_style.networks.texture_generator import TextureGenerator
+
+MAKER = "fast_style"  # the first word of what our pictures state
+OUTPUT_SUFFIXES = WRITABLE_SUFFIXES - {".bmp"}  # which has no room for it
 
 
 def find_inputs(pattern: str) -> tuple[list[Path], Path, str | None]:
-    """The images that `input=` means, the folder that output names are relative to, and a line on what is left out."""
-    if Path(pattern).is_dir():
-        files = find_files(pattern)
-        return only_images(files), Path(pattern), left_out(files)
-    if Path(pattern).exists():
+    """The images that `input=` means, the folder that output names are relative to, and a line on what is left out.
+
+    Of a folder and of a glob, pictures that infer.py made are left out; a single one is taken at its word.
+    """
+    folder = Path(pattern).is_dir()
+    if Path(pattern).exists() and not folder:
         return [Path(pattern)], Path(pattern).parent, None
-    files = [path for path in map(Path, sorted(glob.glob(pattern, recursive=True))) if path.is_file()]
-    found = only_images(files)
-    return found, Path(os.path.commonpath([path.parent for path in found] or ["."])), left_out(files)
+    matches = find_files(pattern) if folder else map(Path, sorted(glob.glob(pattern, recursive=True)))
+    files = [path for path in matches if path.is_file()]
+    images = only_images(files)
+    found = [path for path in images if not (read_maker(path) or "").startswith(MAKER)]
+    made = f"left out {len(images) - len(found)} that infer.py made" if len(found) < len(images) else None
+    root = Path(pattern) if folder else Path(os.path.commonpath([path.parent for path in found] or ["."]))
+    return found, root, "; ".join(filter(None, [left_out(files), made])) or None
+
+
+def is_file_name(output: str | None) -> bool:
+    """Whether `output=` means a picture, not a folder."""
+    return output is not None and Path(output).suffix.lower() in IMAGE_SUFFIXES and not Path(output).is_dir()
 
 
 def name_outputs(inputs: list[Path], root: Path, output: str | None, style: str) -> dict[Path, Path]:
     """{input: output}: next to the input as NAME_STYLE.EXT, under a folder with the same names, or the file itself."""
-    if output is not None and Path(output).suffix.lower() in IMAGE_SUFFIXES and not Path(output).is_dir():
+    if is_file_name(output):
         if len(inputs) > 1:
             raise FastStyleError(f"output={output} is one file, but input= means {len(inputs)} images: give a folder")
         return {inputs[0]: Path(output)}
     outputs = {}
     for path in inputs:
-        # What is read but not written (photo.gif) becomes photo.gif.png, so as not to meet a photo.png.
-        stem, suffix = (path.stem, path.suffix) if path.suffix.lower() in WRITABLE_SUFFIXES else (path.name, ".png")
+        # What is not written (photo.gif) becomes photo.gif.png, so as not to meet a photo.png.
+        stem, suffix = (path.stem, path.suffix) if path.suffix.lower() in OUTPUT_SUFFIXES else (path.name, ".png")
         if output is None:
             outputs[path] = path.with_name(f"{stem}_{style}{suffix}")
         else:
@@ -45,6 +68,26 @@ def name_outputs(inputs: list[Path], root: Path, output: str | None, style: str)
     return outputs
 
 
+def check_outputs(paths: list[Path], output: str | None, maker: str) -> None:
+    """Raise FastStyleError, before the work, for files that cannot be written, and for those that are to stay.
+
+    A model overwrites its own pictures; of others only a file that `output=` names, unless another model made it.
+    """
+    if is_file_name(output):
+        check_target("output", Path(output))
+    for folder in {path.parent for path in paths}:
+        check_folder(f"output={shown(output)}", folder)
+    if len(set(paths)) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise FastStyleError(f"{twice} would be written twice: rename one of the inputs")
+    makers = {path: read_maker(path) or "" for path in paths if path.exists()}
+    if is_file_name(output):
+        makers = {path: made for path, made in makers.items() if made.startswith(MAKER)}
+    if taken := [path for path, made in makers.items() if made != maker]:
+        more = f" and {len(taken) - 1} more are" if len(taken) > 1 else " is"
+        raise FastStyleError(f"{taken[0]}{more} there already, not by this model: give another output=, or move it")
+
+
 def numbered(path: Path, count: int) -> list[Path]:
     """The file itself, or NAME_0.EXT, NAME_1.EXT, ... for more than one."""
     return [path] if count == 1 else [path.with_stem(f"{path.stem}_{index}") for index in range(count)]
@@ -52,37 +95,39 @@ def numbered(path: Path, count: int) -> list[Path]:
 
 def name_textures(output: str | None, style: str, count: int) -> list[Path]:
     """STYLE_texture.png here or in a folder, or the file itself."""
-    path = Path(output or ".")
-    if path.suffix.lower() not in IMAGE_SUFFIXES or path.is_dir():
-        path /= f"{style}_texture.png"
+    path = Path(output) if is_file_name(output) else Path(output or ".") / f"{style}_texture.png"
     return numbered(path, count)
 
 
 def draw_textures(
-    cfg: DictConfig, generator: TextureGenerator, style: str, precision: str
+    config: dict, generator: TextureGenerator, style: str, precision: str
 ) -> tuple[list[Path], list[str]]:
     """Write count= textures; the files, and no reasons for failures: the first would end the run."""
-    paths = name_textures(cfg.output, style, cfg.count or 1)
-    sample_files(generator, paths, parse_size(cfg.size or 512), cfg.seed or 0, precision)
+    paths = name_textures(config["output"], style, config["count"] or 1)
+    maker, size = f"{MAKER} {fingerprint(generator)}", parse_size(config["size"] or 512)
+    check_outputs(paths, config["output"], maker)
+    sample_files(generator, paths, size, config["seed"] or 0, precision, maker)
     return paths, []
 
 
-def stylize_photos(cfg: DictConfig, network: nn.Module, style: str, precision: str) -> tuple[list[Path], list[str]]:
+def stylize_photos(config: dict, network: nn.Module, style: str, precision: str) -> tuple[list[Path], list[str]]:
     """Write count= variants of every photo of input=; the files written, and the reasons for those that failed."""
-    inputs, root, note = find_inputs(str(cfg.input))
+    inputs, root, note = find_inputs(config["input"])
     if not inputs:
-        raise FastStyleError(f"input={cfg.input}: no such image, and no images in it{f'; {note}' if note else ''}")
+        raise FastStyleError(
+            f"input={config['input']}: no such image, and no images in it{f'; {note}' if note else ''}"
+        )
     if note:
-        print(f"input={cfg.input}: {note}")
-    count, outputs = cfg.count or 1, name_outputs(inputs, root, cfg.output, style)
+        print(f"input={config['input']}: {note}")
+    count, outputs = config["count"] or 1, name_outputs(inputs, root, config["output"], style)
     outputs = {path: numbered(target, count) for path, target in outputs.items()}
-    # What an earlier run left beside its inputs is no input.
-    earlier = {target for targets in outputs.values() for target in targets}
+    maker = f"{MAKER} {fingerprint(network)}"
+    check_outputs([target for targets in outputs.values() for target in targets], config["output"], maker)
     written, failures = [], []
     for index in range(count):
-        files = {path: targets[index] for path, targets in outputs.items() if path not in earlier}
-        transformer = Variant(network, cfg.seed or 0, index) if isinstance(network, TextureGenerator) else network
-        failed = stylize_files(transformer, files, cfg.max_size, cfg.batch_size, precision)
+        files = {path: targets[index] for path, targets in outputs.items()}
+        transformer = Variant(network, config["seed"] or 0, index) if isinstance(network, TextureGenerator) else network
+        failed = stylize_files(transformer, files, config["max_size"], config["batch_size"], precision, maker)
         written += [target for path, target in files.items() if path not in failed]
         failures += failed.values()
     return written, failures

@@ -37,15 +37,21 @@ def sample_texture(
 
 
 def sample_files(
-    generator: TextureGenerator, paths: list[Path], size: tuple[int, int], seed: int, precision: str = "32-true"
+    generator: TextureGenerator,
+    paths: list[Path],
+    size: tuple[int, int],
+    seed: int,
+    precision: str = "32-true",
+    maker: str | None = None,
 ) -> None:
-    """Write the first textures of a seed to image files, with a progress bar. Raises FastStyleError."""
+    """Write the first textures of a seed to image files, which state `maker`, with a progress bar. Raises
+    FastStyleError."""
     for index, path in enumerate(track(paths, "sampling")):
         try:
             texture = sample_texture(generator, size, seed, index, precision)
         except RuntimeError as error:  # out of memory has no type of its own on the CPU
             raise FastStyleError(f"size={size[1]}x{size[0]}: {one_line(error)}") from error
-        write_image(path, texture)
+        write_image(path, texture, maker=maker)
 
 
 def parse_size(text: str | int) -> tuple[int, int]:

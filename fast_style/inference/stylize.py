@@ -46,11 +46,12 @@ def stylize_files(
     max_size: int | None = None,
     batch_size: int = 1,
     precision: str = "32-true",
+    maker: str | None = None,
 ) -> dict[Path, str]:
     """Stylise image files, {input: output}, with a progress bar; images of equal size share a forward pass.
 
-    The next images are read and the last ones written meanwhile. Alpha goes through unchanged. A file that fails costs
-    only itself: returns {input: reason} of those.
+    The next images are read and the last ones written meanwhile. Alpha goes through unchanged; the files state `maker`.
+    A file that fails costs only itself: returns {input: reason} of those.
     """
     transformer = transformer.to(memory_format=torch.channels_last)
     with ThreadPoolExecutor(min(batch_size + 1, os.cpu_count() or 1)) as pool:
@@ -58,7 +59,7 @@ def stylize_files(
         stylized = (
             picture for batch in _batches(pictures, batch_size) for picture in _stylize(transformer, batch, precision)
         )
-        written = _in_threads(pool, lambda picture: _write(picture, files[picture.path]), stylized, batch_size)
+        written = _in_threads(pool, lambda picture: _write(picture, files[picture.path], maker), stylized, batch_size)
         done = track(written, "stylising", total=len(files))
         return {picture.path: picture.failure for picture in done if picture.failure}
 
@@ -81,11 +82,11 @@ def _read(path: Path, max_size: int | None) -> Picture:
         return Picture(path, failure=str(error))
 
 
-def _write(picture: Picture, target: Path) -> Picture:
+def _write(picture: Picture, target: Path, maker: str | None) -> Picture:
     if picture.failure:
         return picture
     try:
-        write_image(target, picture.image, picture.alpha)
+        write_image(target, picture.image, picture.alpha, maker)
         return Picture(picture.path)
     except FastStyleError as error:
         return Picture(picture.path, failure=str(error))

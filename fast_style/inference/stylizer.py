@@ -31,7 +31,7 @@ class Stylizer:
     a tensor                (3, H, W) or (B, 3, H, W), uint8, or float in [0, 1]; on its device
     a list of these         a list
 
-    ckpt       a release file or a .ckpt
+    ckpt       a release file, the folder of a run, or a .ckpt
     device     auto | cpu | cuda | cuda:1 | mps
     precision  auto | 32-true | bf16-mixed | 16-mixed; auto is bfloat16 where the hardware has it
     Several threads may call one object at the same time. Raises FastStyleError for files that cannot be read.

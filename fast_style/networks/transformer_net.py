@@ -54,7 +54,7 @@ class Noise(nn.Module):
             self.weight = nn.Parameter(torch.zeros(channels))
         else:
             self.register_buffer("weight", torch.full((channels,), strength), persistent=False)
-        tile = torch.randn(period, period, generator=torch.Generator().manual_seed(seed))
+        tile = torch.randn(period, period, generator=torch.Generator().manual_seed(seed), device="cpu")
         self.register_buffer("tile", tile, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

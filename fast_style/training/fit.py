@@ -11,14 +11,15 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from fast_style.checkpoint import check_resumable, save_release
+from fast_style.data.images import check_folder
 from fast_style.data.styles import enlargement
-from fast_style.errors import FastStyleError, check_choice, check_whole
+from fast_style.errors import FastStyleError
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
+from fast_style.keys import TRAIN, build, check_keys
 from fast_style.networks.fast_layers import accelerate
 from fast_style.training.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, Throughput, parse_duration
 from fast_style.training.task import Task, task_class
@@ -72,21 +73,14 @@ def plain(cfg: DictConfig) -> dict:
 
 def check(config: dict) -> None:
     """Refuse what would only fail, or be ignored, after the training."""
-    for key in ("batch_size", "image_size", "preview_every", "checkpoint_every"):
-        check_whole(key, config[key])
-    check_whole("seed", config["seed"], least=0)
+    check_keys(config, TRAIN)
     if config["budget"] is not None:
         parse_duration(config["budget"])
         if config["max_steps"] != -1:
             raise FastStyleError("give budget= or max_steps=, not both (for the budget of an experiment: max_steps=-1)")
     elif config["max_steps"] == -1:
         raise FastStyleError("give a budget= such as 5min, or max_steps=")
-    else:
-        check_whole("max_steps", config["max_steps"])
-    check_choice("precision", config["precision"], ("auto", "32-true", "bf16-mixed", "16-mixed"))
-    check_choice("compile", config["compile"], ("auto", True, False))
-    for key in ("data_parallel", "channels_last", "fast_layers"):
-        check_choice(key, config[key], (True, False))
+    check_folder("run_dir", Path(config["run_dir"]))
     if config["ckpt_path"]:
         check_resumable(config["ckpt_path"], config)
     task_class(config).check(config)
@@ -107,18 +101,18 @@ def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Cal
     run_dir = Path(config["run_dir"])
     callbacks = [
         *callbacks,
-        *(instantiate(callback) for callback in (config["callbacks"] or {}).values()),
+        *(build(f"callbacks.{name}", callback) for name, callback in (config["callbacks"] or {}).items()),
         ProgressBar(leave=True),
         Throughput(),
         PreviewGrid(run_dir / "previews"),
         *([Budget(parse_duration(config["budget"]))] if config["budget"] else []),
         ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"]),
     ]
-    trainer = instantiate(
+    trainer = build(
+        "trainer",
         config["trainer"],
-        _convert_="all",
         precision=pick_precision(config["precision"], device),
-        logger=instantiate(config["logger"], _convert_="all"),
+        logger=build("logger", config["logger"]),
         callbacks=callbacks,
     )
     if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -5,8 +5,9 @@ import time
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 
-from fast_style.commands import CONFIGS, check_complete
-from fast_style.errors import FastStyleError, one_line
+from fast_style.commands import CONFIGS, check_composed
+from fast_style.errors import FastStyleError
+from fast_style.overrides import explain
 from fast_style.training.fit import Trained, fit
 
 
@@ -22,6 +23,6 @@ def train(*overrides: str) -> Trained:
         try:
             cfg = hydra.compose("train", [run_dir, *overrides])
         except Exception as error:  # Hydra's have no common type
-            raise FastStyleError(one_line(error)) from error
-    check_complete(cfg)
+            raise FastStyleError(explain(error, "train")) from error
+    check_composed(cfg, overrides)
     return fit(cfg)

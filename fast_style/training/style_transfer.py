@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from fast_style.checkpoint import build_network
 from fast_style.data.images import read_image
 from fast_style.data.sample_photos import sample_photo
+from fast_style.errors import FastStyleError
+from fast_style.hardware import why_not_compiled
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.overrides import infer_command
 from fast_style.training.data_parallel import DataParallel
 from fast_style.training.task import Task
 from fast_style.training.warm_start import initial_state
@@ -58,7 +62,13 @@ class StyleTransfer(Task):
             device.type == "cpu" and config["model"].get("norm") == "instance" and config["trainer"]["devices"] == 1
         )
         cores = torch.get_num_threads()
-        if device.type == "cuda" if config["compile"] == "auto" else config["compile"]:
+        compiled = device.type == "cuda" if config["compile"] == "auto" else config["compile"]
+        if compiled and (reason := why_not_compiled(device)):
+            if config["compile"] is True:
+                raise FastStyleError(f"compile=true fails here: {reason}")
+            rank_zero_only(print)(f"compile=auto: this training is not compiled: {reason}")
+            compiled = False
+        if compiled:
             self.training_terms = torch.compile(self.stylized_terms)
         elif config["data_parallel"] and can_share and cores > 1 and config["batch_size"] % cores == 0:
             self.training_terms = DataParallel(self.stylized_terms, self.transformer, cores)
@@ -73,4 +83,4 @@ class StyleTransfer(Task):
         return picture, list(failures.values())
 
     def next_command(self, model: Path) -> str:
-        return f"Stylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg"
+        return f"Stylise a photo of your own:\n\n  {infer_command(model, 'input=photo.jpg')}"

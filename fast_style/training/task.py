@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
 from torch import Tensor, nn
 
 from fast_style.data.styles import find_style_image, read_style_image
+from fast_style.keys import build
 from fast_style.losses import load_perceptual_loss
 
 
@@ -40,7 +41,7 @@ class Task(pl.LightningModule):
 
     def data(self, config: dict) -> pl.LightningDataModule:
         """What the training sees: batches (B, 3, H, W) RGB in [0, 1]."""
-        return instantiate(config["data"], _convert_="all")
+        return build("data", config["data"])
 
     def terms(self, batch: Tensor, stage: str, batch_index: int) -> dict[str, Tensor]:
         """Weighted terms whose sum is the loss, scalars by name; stage: train | val."""

@@ -17,6 +17,7 @@ from fast_style.errors import FastStyleError
 from fast_style.inference.sampling import Variant, sample_files
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.overrides import infer_command
 from fast_style.training.style_transfer import photo_to_stylize
 from fast_style.training.task import Task
 
@@ -72,8 +73,6 @@ class GeneratorTask(Task):
             raise FastStyleError(f"init_from={config['init_from']}: task={name} starts from scratch")
         if config["compile"] is True:
             raise FastStyleError(f"compile=true: task={name} is not compiled")
-        if config["diversity_weight"] < 0:
-            raise FastStyleError(f"diversity_weight={config['diversity_weight']}: must be at least 0")
 
     @property
     def network(self) -> TextureGenerator:
@@ -129,7 +128,7 @@ class Texture(GeneratorTask):
         return folder / "texture.png", []
 
     def next_command(self, model: Path) -> str:
-        return f"Draw more of it:\n\n  python infer.py ckpt={model} count=4 size=512"
+        return f"Draw more of it:\n\n  {infer_command(model, 'count=4', 'size=512')}"
 
 
 class DiverseStyleTransfer(GeneratorTask):
@@ -165,7 +164,7 @@ class DiverseStyleTransfer(GeneratorTask):
         return picture, list(failures.values())
 
     def next_command(self, model: Path) -> str:
-        return f"Stylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg count=4"
+        return f"Stylise a photo of your own:\n\n  {infer_command(model, 'input=photo.jpg', 'count=4')}"
 
 
 class BatchSizes(pl.LightningDataModule):

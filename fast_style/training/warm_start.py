@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fast_style.checkpoint import load_network, read_metadata
+from fast_style.checkpoint import find_model, load_network, read_metadata
 from fast_style.errors import FastStyleError
 from fast_style.losses import rescale
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
@@ -23,7 +23,7 @@ def initial_state(init_from: str | None, model: dict, style_image: Tensor) -> di
 
     None      scratch: there is none
     auto      the shipped backbone if it has this model, else scratch
-    a path    a release file, of one style or of several, or a .ckpt
+    a path    a release file, of one style or of several, the folder of a run, or a .ckpt
     Raises FastStyleError for a file that is none of these or does not fit the model.
     """
     network = starting_network(init_from, model)
@@ -59,8 +59,9 @@ def starting_network(init_from: str | None, model: dict) -> nn.Module | None:
     if init_from is None:
         return None
     path = SHIPPED if init_from == "auto" else Path(init_from)
-    if not path.is_file():
+    if not path.exists():
         raise FastStyleError(f"init_from={path}: no such file; init_from=null starts from scratch")
+    path = find_model(path, "init_from")
     if init_from == "auto" and read_metadata(path)["model"] != model:
         return None
     return load_network(path, "init_from")[0]

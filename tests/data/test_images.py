@@ -19,6 +19,7 @@ from fast_style.data.images import (
     left_out,
     only_images,
     read_image,
+    read_maker,
     read_on_white,
     read_rgb,
     resize_short_side,
@@ -801,6 +802,20 @@ def test_alpha_survives(tmp_path, suffix):
     assert (read_alpha - alpha).abs().max() <= 0.501 / 255
     if suffix != ".webp":
         assert torch.equal(read, image)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_a_picture_states_what_made_it(tmp_path, suffix):
+    image = torch.rand(3, 9, 7)
+    plain, marked = tmp_path / f"plain{suffix}", tmp_path / f"marked{suffix}"
+    write_image(plain, image)
+    write_image(marked, image, maker="fast_style 12ab")
+    assert read_maker(plain) is None and read_maker(marked) == "fast_style 12ab"
+    with Image.open(marked) as picture:
+        assert picture.getexif()[305] == "fast_style 12ab", "EXIF's number for software"
+    assert torch.equal(read_image(plain)[0], read_image(marked)[0])
+    (tmp_path / "text.png").write_text("no picture")
+    assert read_maker(tmp_path / "text.png") is read_maker(tmp_path / "none.png") is None
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".bmp"])

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 from omegaconf import OmegaConf
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from fast_style.checkpoint import FORMAT, load_network, read_metadata
 from fast_style.errors import FastStyleError
@@ -152,3 +153,13 @@ def test_what_cannot_be_started_from(backbone_file, tmp_path):
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(FastStyleError, match="cannot read"):
         initial_state(str(tmp_path / "text.safetensors"), MODEL, style_image)
+
+
+def test_a_file_cannot_make_us_build_more_than_it_holds(backbone_file, tmp_path):
+    with safe_open(backbone_file, "pt") as file:
+        metadata = file.metadata()
+    for change in ({"residual_blocks": 10**6}, {"channels": [30_000] * 3}):
+        metadata["model"] = json.dumps(MODEL | change)
+        save_file(load_file(backbone_file), tmp_path / "large.safetensors", metadata)
+        with pytest.raises(FastStyleError, match="its tensors are not those"):
+            load_network(tmp_path / "large.safetensors")

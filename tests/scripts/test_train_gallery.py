@@ -22,7 +22,7 @@ from fast_style.networks.transformer_net import TransformerNet
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import train_gallery
-from train_gallery import BUNDLED, SAMPLE_PHOTO, commit, draw_sheet, main, quoted, save_half, save_jpeg, start
+from train_gallery import BUNDLED, SAMPLE_PHOTO, commit, draw_sheet, main, save_half, save_jpeg, start
 
 TINY = (*TINY_RUN, "init_from=null", "max_steps=2", "data.count=4")
 
@@ -186,8 +186,3 @@ def test_start(monkeypatch):
     assert start(config | {"model": {"norm": "batch"}}, {"backbone": "1f"}) == "scratch"
     assert start(config | {"init_from": None}, {"backbone": None}) == "scratch"
     assert start(config | {"init_from": "other.safetensors"}, {"backbone": "1f"}) == "other.safetensors"
-
-
-def test_paths_that_hydra_reads(compose_config):
-    for path in ("photos/a b.jpg", "IMG (1).jpg", "it's, 50% = [x] {z}.jpg"):
-        assert compose_config("train", f"photo={quoted(path)}").photo == path

@@ -127,6 +127,14 @@ def test_resuming_another_run_is_refused(train_in_process):
         train_in_process("other", f"ckpt_path={stopped / 'last.ckpt'}", "seed=5", "objective.style_weight=7")
 
 
+def test_a_gpu_without_a_compiler_trains_all_the_same(module, monkeypatch, capsys):
+    monkeypatch.setattr("fast_style.training.style_transfer.why_not_compiled", lambda device: "no Triton")
+    build = module("model.channels=[4,8]", "init_from=null")
+    build.speed_up(build.hparams["config"], torch.device("cuda"))
+    assert build.training_terms == build.stylized_terms
+    assert capsys.readouterr().out == "compile=auto: this training is not compiled: no Triton\n"
+
+
 def learning_rates(module, count):
     optimizers = module.configure_optimizers()
     rates = []

@@ -1,0 +1,65 @@
+"""KEY=VALUE: written so that Hydra and a shell read it, and what is wrong where Hydra cannot."""
+
+import difflib
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import hydra
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationKeyError
+
+from fast_style.errors import one_line
+
+
+def quoted(value: str | Path) -> str:
+    """A value that Hydra reads as this text, whatever is in it."""
+    if re.fullmatch(r"[\w:/\-. ]+", str(value), re.ASCII):
+        return str(value)
+    return QuotedString(str(value).replace("${", r"\${"), Quote.double).with_quotes()
+
+
+def for_shell(key: str, value: str | Path) -> str:
+    """KEY=VALUE to paste into a POSIX shell."""
+    return shlex.quote(f"{key}={quoted(value)}")
+
+
+def infer_command(model: Path, *others: str) -> str:
+    """What stylises or draws with a release file, to paste into a shell, beside the command that runs now."""
+    door = Path(sys.argv[0]).with_name("infer.py")
+    command = f"python {shlex.quote(str(door))}" if Path(sys.argv[0]).name == "train.py" else "fast-style-infer"
+    return " ".join([command, for_shell("ckpt", model), *others])
+
+
+def explain(error: Exception, name: str) -> str:
+    """One line on what Hydra or OmegaConf says about the keys of configs/NAME.yaml; Hydra has to be initialised."""
+    if isinstance(error, OverrideParseException):
+        key, equals, value = error.override.partition("=")
+        if not equals:
+            return f"{key}: must be KEY=VALUE (--help shows all keys)"
+        return f"{error.override}: such a value needs quotes, and quotes around them: {for_shell(key, value)}"
+    if ambiguous := re.match(r"Ambiguous value for argument '(.*)'\n", str(error)):
+        together = for_shell(*ambiguous[1].split("=", 1))
+        return f"{ambiguous[1]}: a sweep needs -m, and a comma in a name needs quotes: {together}"
+    if isinstance(error, InterpolationKeyError):
+        return rf"{one_line(error)}; in a name, ${{ is written \${{"
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return f"{group}={choice}: choose from {', '.join(error.options)}"
+    if key := getattr(error.__cause__, "full_key", None):
+        nearest = difflib.get_close_matches(key, names_of(OmegaConf.to_container(hydra.compose(name))), n=1)
+        hint = f"did you mean {nearest[0]}= ? " if nearest else ""
+        return f"{key}: no such key; {hint}(--help shows all keys)"
+    return one_line(error)
+
+
+def names_of(config: dict, prefix: str = "") -> Iterator[str]:
+    """The keys of a config, those of sections with the section before: style, style.image, ..."""
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from names_of(value, f"{prefix}{key}.")
