@@ -118,8 +118,10 @@ def photo():
 def compose_config():
     """compose_config(name, *overrides): a config as the command line would build it."""
 
+    from fast_style.commands import CONFIGS  # registers what the configs resolve with
+
     def build(name: str, *overrides: str, **options):
-        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             return compose(name, list(overrides), **options)
 
     return build
