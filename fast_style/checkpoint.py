@@ -116,7 +116,8 @@ def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
     if not Path(path).is_file():
         raise CheckpointError(f"{key}={path}: no such file")
     if Path(path).suffix == ".ckpt":
-        record, state_dict = _read_lightning(path)
+        checkpoint, state_dict = read_lightning(path)
+        record = checkpoint["hyper_parameters"]["config"]
     else:
         record = read_metadata(path)
         state_dict = load_file(path)
@@ -138,25 +139,14 @@ def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, st
     return network, style
 
 
-def check_resumable(path: str | Path, config: dict) -> None:
-    """Raise CheckpointError unless `path` is a Lightning checkpoint of a run that `config` can go on with."""
-    stored, _ = _read_lightning(path)
-    if task_of(stored) != task_of(config):
-        raise CheckpointError(f"ckpt_path={path} was trained with task={task_of(stored)}: give the same to go on")
-    keys = [section_of(config), "loss_network", "objective", "style", "optimizer", "seed", "batch_size", "image_size"]
-    if task_of(config) in GENERATOR_TASKS:
-        keys.append("diversity_weight")
-    if other := [key for key in keys if stored.get(key) != config[key]]:
-        raise CheckpointError(f"ckpt_path={path} was trained with another {', '.join(other)}: give the same to go on")
-
-
-def _read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
+def read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
+    """A Lightning checkpoint of a training, and the weights of its network. Raises CheckpointError."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         config = checkpoint["hyper_parameters"]["config"]
         prefix = "generator." if task_of(config) in GENERATOR_TASKS else "transformer."
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-        return config, weights
+        return checkpoint, weights
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
         raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {one_line(error)}") from error
 

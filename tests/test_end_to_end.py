@@ -107,7 +107,7 @@ def test_a_budget_ends_the_run(run, tmp_path):
     assert losses["steps"] > 1 and losses["seconds"] > 1
     stored = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert stored["global_step"] == losses["steps"], "the last step left a checkpoint"
-    assert 1 < stored["callbacks"]["Budget"]["elapsed"] < losses["seconds"]
+    assert 1 < stored["callbacks"]["Budget"]["elapsed"] < losses["seconds"] + 0.05
 
 
 def test_multirun_trains_every_style(run, tmp_path):

@@ -46,6 +46,11 @@ def find_style_image(
     raise StyleError(f"no picture ships for style {name!r}: give one with style.image=FILE, or use one of {names}")
 
 
+def style_picture(style: dict) -> Path:
+    """Path of the picture that a config's section `style` means. Raises StyleError."""
+    return find_style_image(**{key: value for key, value in style.items() if key != "style_size"})
+
+
 def read_style_image(path: Path, style_size: int) -> Tensor:
     """The picture as a batch of one, (1, 3, H, W) RGB in [0, 1], short side `style_size`: it sets the stroke scale.
 

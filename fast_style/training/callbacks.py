@@ -127,10 +127,15 @@ class Budget(Callback):
             self.since = now, trainer.global_step
 
     def _fit_steps(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        left = max(0, round((self.seconds - self.elapsed) * self.steps_per_second))
         # Processes of one run stop at the same step.
-        max_steps = trainer.global_step + trainer.strategy.broadcast(left)
+        max_steps = trainer.global_step + trainer.strategy.broadcast(self.steps_left())
         trainer.fit_loop.epoch_loop.max_steps = module.max_steps = max_steps
+
+    def steps_left(self) -> int | None:
+        """Steps that the time left buys; None before the speed is known."""
+        if self.steps_per_second is None:
+            return None
+        return max(0, round((self.seconds - self.elapsed) * self.steps_per_second))
 
     def state_dict(self) -> dict[str, float | None]:
         return {"elapsed": self.elapsed, "steps_per_second": self.steps_per_second}

@@ -1,7 +1,6 @@
 """One training from its config to its files."""
 
 import logging
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +12,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
-from fast_style.checkpoint import check_resumable, save_release
+from fast_style.checkpoint import save_release
 from fast_style.data.styles import enlargement
 from fast_style.errors import FastStyleError, check_choice, check_whole
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.networks.fast_layers import accelerate
 from fast_style.training.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, Throughput, parse_duration
+from fast_style.training.resume import check_resumable
 from fast_style.training.task import Task, task_class
 
 DEFAULT_BUDGET = "5min"
@@ -53,11 +54,12 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
         rank_zero_only(print)(note)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
     speed_up(module, config, device)
-    data, trainer = module.data(config), build_trainer(config, device, callbacks)
-    start = time.perf_counter()
+    timer = Timer()
+    data, trainer = module.data(config), build_trainer(config, device, [timer, *callbacks])
     trainer.fit(module, data, ckpt_path=config["ckpt_path"], weights_only=True)
-    seconds = round(time.perf_counter() - start, 1)
-    losses = trainer.validate(module, data, verbose=False)[0] | {"steps": trainer.global_step, "seconds": seconds}
+    # Both count from the very start of a run that was resumed.
+    length = {"steps": trainer.global_step, "seconds": round(timer.time_elapsed(), 1)}
+    losses = trainer.validate(module, data, verbose=False)[0] | length
     return finish(module, config, losses) if trainer.is_global_zero else Trained(module, losses)
 
 

@@ -8,7 +8,7 @@ import torch
 from hydra.utils import get_class, instantiate
 from torch import Tensor, nn
 
-from fast_style.data.styles import find_style_image, read_style_image
+from fast_style.data.styles import file_sha256, read_style_image, style_picture
 from fast_style.losses import load_perceptual_loss
 
 
@@ -20,11 +20,9 @@ class Task(pl.LightningModule):
 
     def __init__(self, config: dict):
         super().__init__()
-        self.save_hyperparameters()
-        style = dict(config["style"])
-        style_size = style.pop("style_size")
-        self.style_image = find_style_image(**style)
-        self.style_picture = read_style_image(self.style_image, style_size)
+        self.style_image = style_picture(config["style"])
+        self.style_picture = read_style_image(self.style_image, config["style"]["style_size"])
+        self.save_hyperparameters({"config": config, "style_sha256": file_sha256(self.style_image)})
         self.perceptual_loss = load_perceptual_loss(config["loss_network"], config["objective"], self.style_picture)
         self.optimizer = config["optimizer"]
         self.max_steps = config["max_steps"]  # -1 until a budget sets it

@@ -127,7 +127,7 @@ def test_finished_run_can_be_extended(train_in_process):
 
 def test_resuming_another_run_is_refused(train_in_process):
     stopped = train_in_process("stopped", "max_steps=1")
-    with pytest.raises(FastStyleError, match="another objective, seed"):
+    with pytest.raises(FastStyleError, match="another objective.style_weight, seed"):
         train_in_process("other", f"ckpt_path={stopped / 'last.ckpt'}", "seed=5", "objective.style_weight=7")
 
 
