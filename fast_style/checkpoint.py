@@ -20,6 +20,7 @@ from fast_style.errors import FastStyleError, one_line
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.writing import write_whole
 
 FORMAT = "fast_style transformer 1"
 BACKBONE_FORMAT = "fast_style backbone 2"
@@ -82,14 +83,13 @@ def save_release(
 
 
 def write_safetensors(path: str | Path, state_dict: dict[str, Tensor], metadata: dict) -> None:
-    """Write tensors with metadata, as JSON but for the format; the file is there whole or not at all."""
+    """Write tensors with metadata, as JSON but for the format. Raises WriteError, and CheckpointError for NaN."""
+    if not all(tensor.isfinite().all() for tensor in state_dict.values()):
+        raise CheckpointError(f"{path}: not written, the network has NaN or infinite weights")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
     # safetensors' metadata maps strings to strings.
     strings = {key: value if key == "format" else json.dumps(value) for key, value in metadata.items()}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(f"{path}.part")
-    unfinished.write_bytes(save(tensors, strings))
-    unfinished.replace(path)
+    write_whole(path, save(tensors, strings))
 
 
 def read_metadata(path: str | Path) -> dict:

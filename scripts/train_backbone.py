@@ -47,6 +47,7 @@ from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.training.data_parallel import DataParallel
 from fast_style.training.warm_start import STATISTICS_LAYERS, style_statistics
+from fast_style.writing import save_whole
 
 AVERAGING = 0.999  # decay of the running average of the weights, a step
 SAVE_EVERY = 300  # seconds
@@ -256,7 +257,7 @@ def main() -> None:
         }
         save(args.output, training.averaged.module, config["model"], names, [*history, record])
         resume = {"training": training.state_dict(), "history": history, "hours": hours}
-        torch.save(resume, args.output.with_suffix(".resume"))
+        save_whole(args.output.with_suffix(".resume"), resume)
         pictures = preview(training.averaged.module, photos, styles, args.image_size)
         write_image(args.output.with_suffix(".png"), pictures)
 

@@ -9,11 +9,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torchvision.utils import make_grid
 
 from fast_style.data.images import write_image
 from fast_style.errors import FastStyleError
+from fast_style.writing import save_whole
 
 
 class ProgressBar(RichProgressBar):
@@ -144,6 +146,16 @@ class Budget(Callback):
         self.elapsed, self.steps_per_second = state_dict["elapsed"], state_dict["steps_per_second"]
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Lightning's checkpoints, on a disk of this machine whole or as they were."""
+
+    def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options: object = None) -> None:
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+        else:
+            save_whole(path, checkpoint)
+
+
 AGREE_EVERY = 10  # steps after which the processes of one run ask each other whether to stop
 
 
@@ -154,7 +166,7 @@ class ResumePoint(Callback):
 
     def __init__(self, path: str, every_n_steps: int):
         self.path, self.every_n_steps = path, every_n_steps
-        self.stop_requested = False
+        self.stop_requested, self.previous_handlers = False, {}
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -162,6 +174,9 @@ class ResumePoint(Callback):
             signal.signal(number, self._request_stop)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._restore_handlers()
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         self._restore_handlers()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_) -> None:

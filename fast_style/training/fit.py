@@ -16,13 +16,23 @@ from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
 from fast_style.checkpoint import save_release
+from fast_style.data.images import ImageError
 from fast_style.data.styles import enlargement
-from fast_style.errors import FastStyleError, check_choice, check_whole
+from fast_style.errors import FastStyleError, check_choice, check_whole, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.networks.fast_layers import accelerate
-from fast_style.training.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, Throughput, parse_duration
+from fast_style.training.callbacks import (
+    Budget,
+    PreviewGrid,
+    ProgressBar,
+    ResumePoint,
+    Throughput,
+    WholeCheckpoints,
+    parse_duration,
+)
 from fast_style.training.resume import check_resumable
 from fast_style.training.task import Task, task_class
+from fast_style.writing import WriteError
 
 DEFAULT_BUDGET = "5min"
 
@@ -56,10 +66,16 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
     speed_up(module, config, device)
     timer = Timer()
     data, trainer = module.data(config), build_trainer(config, device, [timer, *callbacks])
-    trainer.fit(module, data, ckpt_path=config["ckpt_path"], weights_only=True)
     # Both count from the very start of a run that was resumed.
-    length = {"steps": trainer.global_step, "seconds": round(timer.time_elapsed(), 1)}
-    losses = trainer.validate(module, data, verbose=False)[0] | length
+    length = lambda: {"steps": trainer.global_step, "seconds": round(timer.time_elapsed(), 1)}  # noqa: E731
+    try:
+        trainer.fit(module, data, ckpt_path=config["ckpt_path"], weights_only=True)
+        losses = trainer.validate(module, data, verbose=False)[0] | length()
+    except (OSError, ImageError, WriteError) as error:  # a full disk, which may have room for the model yet
+        if trainer.global_step == 0 or not trainer.is_global_zero:
+            raise FastStyleError(one_line(error)) from error
+        release = save(module, config, length())
+        raise FastStyleError(f"{one_line(error)}; step {trainer.global_step} is in {release}") from error
     return finish(module, config, losses) if trainer.is_global_zero else Trained(module, losses)
 
 
@@ -120,6 +136,7 @@ def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Cal
         _convert_="all",
         precision=pick_precision(config["precision"], device),
         logger=instantiate(config["logger"], _convert_="all"),
+        plugins=[WholeCheckpoints()],
         callbacks=callbacks,
     )
     if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -129,11 +146,18 @@ def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Cal
     return trainer
 
 
+def save(module: Task, config: dict, losses: dict[str, float]) -> Path:
+    """Write the release file."""
+    model = Path(config["run_dir"]) / "model.safetensors"
+    save_release(model, module.network.cpu().eval(), config, module.style_image, losses)
+    return model
+
+
 def finish(module: Task, config: dict, losses: dict[str, float]) -> Trained:
     """Write the release file and a picture."""
     run_dir = Path(config["run_dir"])
-    model, unreadable = run_dir / "model.safetensors", run_dir / "unreadable.txt"
-    save_release(model, module.network.cpu().eval(), config, module.style_image, losses)
+    unreadable = run_dir / "unreadable.txt"
+    model = save(module, config, losses)
     picture, failures = module.draw(config, run_dir)
     skipped = sorted(set(unreadable.read_text().splitlines())) if unreadable.exists() else []
     return Trained(module, losses, model, picture, failures, skipped)
