@@ -30,8 +30,8 @@ def check_keys(cfg: DictConfig, network: nn.Module) -> None:
         raise FastStyleError("give input=... (python infer.py --help shows all keys)")
 
 
-def infer(cfg: DictConfig) -> int:
-    """Stylise, or draw textures, and report; the number of files that failed."""
+def infer(cfg: DictConfig) -> None:
+    """Stylise, or draw textures, and report. Raises FastStyleError, after all others, for files that failed."""
     check_choice("precision", cfg.precision, ("auto", "32-true", "bf16-mixed", "16-mixed"))
     check_choice("compile", cfg.compile, (True, False))
     for key, least in {"batch_size": 1, "max_size": 1, "count": 1, "seed": 0}.items():
@@ -53,8 +53,9 @@ def infer(cfg: DictConfig) -> int:
     print(f"wrote {written[0]}" if len(written) == 1 else f"wrote {len(written)} images")
     for reason in failures:
         print(f"failed: {reason}", file=sys.stderr)
-    return len(failures)
+    if failures:
+        raise FastStyleError(f"{len(failures)} of {len(failures) + len(written)} images failed, as listed above")
 
 
 def main() -> None:
-    run("infer", lambda cfg: sys.exit(min(infer(cfg), 1)))
+    run("infer", infer)

@@ -2,7 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from fast_style.checkpoint import save_release
@@ -66,17 +68,38 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
     speed_up(module, config, device)
     timer = Timer()
     data, trainer = module.data(config), build_trainer(config, device, [timer, *callbacks])
+    with own_runs(trainer.loggers):
+        losses = learn(trainer, module, data, config, timer)
+        return finish(module, config, losses) if trainer.is_global_zero else Trained(module, losses)
+
+
+def learn(
+    trainer: pl.Trainer, module: Task, data: pl.LightningDataModule, config: dict, timer: Timer
+) -> dict[str, float]:
+    """The steps, and the held-out losses at their end. If the disk is full, the model is written before the error."""
     # Both count from the very start of a run that was resumed.
     length = lambda: {"steps": trainer.global_step, "seconds": round(timer.time_elapsed(), 1)}  # noqa: E731
     try:
         trainer.fit(module, data, ckpt_path=config["ckpt_path"], weights_only=True)
-        losses = trainer.validate(module, data, verbose=False)[0] | length()
-    except (OSError, ImageError, WriteError) as error:  # a full disk, which may have room for the model yet
+        return trainer.validate(module, data, verbose=False)[0] | length()
+    except (OSError, ImageError, WriteError) as error:
         if trainer.global_step == 0 or not trainer.is_global_zero:
             raise FastStyleError(one_line(error)) from error
         release = save(module, config, length())
         raise FastStyleError(f"{one_line(error)}; step {trainer.global_step} is in {release}") from error
-    return finish(module, config, losses) if trainer.is_global_zero else Trained(module, losses)
+
+
+@contextmanager
+def own_runs(loggers: Sequence[Logger]) -> Iterator[None]:
+    """End what these loggers began: Weights & Biases would log the next training of this process as the same run."""
+    exit_code = 1
+    try:
+        yield
+        exit_code = 0
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish(exit_code)
 
 
 def plain(cfg: DictConfig) -> dict:
