@@ -25,6 +25,7 @@ from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.networks.fast_layers import accelerate
 from fast_style.training.callbacks import (
     Budget,
+    Divergence,
     PreviewGrid,
     ProgressBar,
     ResumePoint,
@@ -146,13 +147,14 @@ def speed_up(module: Task, config: dict, device: torch.device) -> None:
 def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
     run_dir = Path(config["run_dir"])
     callbacks = [
+        divergence := Divergence(),
         *callbacks,
         *(instantiate(callback) for callback in (config["callbacks"] or {}).values()),
         ProgressBar(leave=True),
         Throughput(),
         PreviewGrid(run_dir / "previews"),
         *([Budget(parse_duration(config["budget"]))] if config["budget"] else []),
-        ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"]),
+        ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"], divergence),
     ]
     trainer = instantiate(
         config["trainer"],

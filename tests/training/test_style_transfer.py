@@ -1,6 +1,7 @@
 """Training: what is logged, what is kept, and that a run depends on its config and its seed alone."""
 
 import csv
+import re
 import shutil
 from itertools import pairwise
 
@@ -129,6 +130,34 @@ def test_resuming_another_run_is_refused(train_in_process):
     stopped = train_in_process("stopped", "max_steps=1")
     with pytest.raises(FastStyleError, match="another objective.style_weight, seed"):
         train_in_process("other", f"ckpt_path={stopped / 'last.ckpt'}", "seed=5", "objective.style_weight=7")
+
+
+def finite(folder):
+    weights = state(folder)["state_dict"]
+    return all(tensor.isfinite().all() for tensor in weights.values())
+
+
+def test_divergence_ends_the_run_and_leaves_the_last_good_checkpoint(train_in_process, tmp_path):
+    options = ("optimizer.lr=0.5", "optimizer.warmup_steps=0", "max_steps=100", "checkpoint_every=3")
+    with pytest.raises(FastStyleError, match="diverged by step 1.*climbed from .* optimizer.lr=0.5$"):
+        train_in_process("a", *options, "preview_every=5", EVERY_STEP)
+    losses = column(tmp_path / "a", "train/total_loss")
+    assert len(losses) < 30 and not (tmp_path / "a" / "model.safetensors").exists()
+    kept = state(tmp_path / "a")["global_step"]
+    assert losses[kept - 1] < 5 * losses[0] and finite(tmp_path / "a")
+
+
+@pytest.mark.parametrize("rate", ["1e+20", "1e+37"])
+@pytest.mark.parametrize("max_steps", [1, 9])
+def test_nothing_that_is_no_number_is_written(train_in_process, tmp_path, rate, max_steps):
+    """What overflows is pictures and losses of finite weights, or the weights."""
+    options = (f"optimizer.lr={rate}", "optimizer.warmup_steps=0", "checkpoint_every=1", "preview_every=1")
+    with pytest.raises(FastStyleError, match=r"diverged by step \d, .* optimizer.lr=" + re.escape(rate)):
+        train_in_process("a", *options, f"max_steps={max_steps}", EVERY_STEP)
+    folder = tmp_path / "a"
+    assert not (folder / "last.ckpt").exists() or finite(folder)
+    assert not (folder / "model.safetensors").exists() and not list(folder.glob("stylized*"))
+    assert not any("nan" in path.read_text() for path in folder.rglob("metrics.csv"))
 
 
 @pytest.mark.parametrize(
