@@ -28,7 +28,7 @@ from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 from benchmarks.command import run
 from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.data.images import find_images, read_on_white
-from fast_style.data.styles import find_style_image
+from fast_style.data.styles import style_picture
 from fast_style.errors import FastStyleError
 from fast_style.inference.stylize import stylize
 from fast_style.losses import gram_matrix, relative_error, tone_error
@@ -87,8 +87,7 @@ def summary(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def judge_model(judge: Judge, ckpt: str, photos: Sequence[Path]) -> dict:
     metadata = read_metadata(ckpt)
-    style = {key: value for key, value in metadata["config"]["style"].items() if key != "style_size"}
-    transformer, painting = load_transformer(ckpt)[0], read_on_white(find_style_image(**style))
+    transformer, painting = load_transformer(ckpt)[0], read_on_white(style_picture(metadata["config"]["style"]))
     pictures, originals = [], []
     for path in track(photos, f"judging {Path(ckpt).stem}"):
         photo = read_on_white(path)

@@ -22,6 +22,7 @@ from fast_style.errors import FastStyleError, one_line
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.writing import write_whole
 
 FORMAT = "fast_style transformer 1"
 GENERATOR_TASKS = {"texture": False, "diverse_style_transfer": True}  # whether its network sees a photo
@@ -88,14 +89,13 @@ def save_release(
 
 
 def write_safetensors(path: str | Path, state_dict: dict[str, Tensor], metadata: dict) -> None:
-    """Write tensors with metadata, as JSON but for the format; the file is there whole or not at all."""
+    """Write tensors with metadata, as JSON but for the format. Raises WriteError, and CheckpointError for NaN."""
+    if not all(tensor.isfinite().all() for tensor in state_dict.values()):
+        raise CheckpointError(f"{path}: not written, the network has NaN or infinite weights")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
     # safetensors' metadata maps strings to strings.
     strings = {key: value if key == "format" else json.dumps(value) for key, value in metadata.items()}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(f"{path}.part")
-    unfinished.write_bytes(save(tensors, strings))
-    unfinished.replace(path)
+    write_whole(path, save(tensors, strings))
 
 
 def find_model(path: str | Path, key: str = "ckpt") -> Path:
@@ -144,7 +144,8 @@ def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
     """
     path = find_model(path, key)
     if path.suffix == ".ckpt":
-        record, state_dict = _read_lightning(path)
+        checkpoint, state_dict = read_lightning(path)
+        record = checkpoint["hyper_parameters"]["config"] | {"names": checkpoint["hyper_parameters"].get("names")}
     else:
         record = read_metadata(path)
         state_dict = load_file(path)
@@ -195,27 +196,8 @@ def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, st
     return network, style
 
 
-def check_resumable(path: str | Path, config: dict) -> None:
-    """Raise CheckpointError unless `path` is a Lightning checkpoint of a run that `config` can go on with."""
-    if Path(path).is_dir():
-        raise CheckpointError(f"ckpt_path={path}: is a folder, give ckpt_path={path}/last.ckpt")
-    if not Path(path).is_file():
-        raise CheckpointError(f"ckpt_path={path}: no such file")
-    if Path(path).suffix == ".safetensors":
-        raise CheckpointError(f"ckpt_path={path}: a run goes on from its last.ckpt; init_from= begins with a model")
-    stored, _ = _read_lightning(path)
-    if task_of(stored) != task_of(config):
-        raise CheckpointError(f"ckpt_path={path} was trained with task={task_of(stored)}: give the same to go on")
-    keys = [section_of(config), "loss_network", "objective", "style", "optimizer", "seed", "batch_size", "image_size"]
-    if task_of(config) in GENERATOR_TASKS:
-        keys.append("diversity_weight")
-    if task_of(config) == "multi_style":
-        keys.append("styles")
-    if other := [key for key in keys if stored.get(key) != config[key]]:
-        raise CheckpointError(f"ckpt_path={path} was trained with another {', '.join(other)}: give the same to go on")
-
-
-def _read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
+def read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
+    """A Lightning checkpoint of a training, and the weights of its network. Raises CheckpointError."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         config = checkpoint["hyper_parameters"]["config"]
@@ -223,10 +205,8 @@ def _read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
         prefix = {"multi_style": "multi_style_net."}.get(
             task, "generator." if task in GENERATOR_TASKS else "transformer."
         )
-        if task == "multi_style":
-            config = config | {"names": checkpoint["hyper_parameters"]["names"]}
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-        return config, weights
+        return checkpoint, weights
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
         reason = f"it has no {error}" if isinstance(error, KeyError) else one_line(error)
         raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {reason}") from error

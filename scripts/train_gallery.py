@@ -40,6 +40,7 @@ from fast_style.networks.transformer_net import TransformerNet
 from fast_style.overrides import quoted
 from fast_style.training.callbacks import parse_duration
 from fast_style.training.warm_start import SHIPPED
+from fast_style.writing import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = ("chelsea.png", "coffee.png", "astronaut.png")
@@ -182,8 +183,7 @@ def save_half(model: Path, target: Path, record: dict) -> None:
     data = save(halves, strings)
     if len(data) > MODEL_BYTES:
         raise FastStyleError(f"{target} would have {len(data):,} bytes, more than {MODEL_BYTES:,}: use a smaller model")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data)
+    write_whole(target, data)
 
 
 def without_folders(config: dict) -> dict:

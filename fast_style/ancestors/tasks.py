@@ -22,7 +22,7 @@ from fast_style.ancestors.optimization import (
 from fast_style.ancestors.portilla_simoncelli import PortillaSimoncelliLoss
 from fast_style.ancestors.texture_synthesis import TextureLoss, count_parameters, principal_axes, sample_photos
 from fast_style.data.images import read_image, write_image
-from fast_style.data.styles import enlargement, find_style_image, read_style_image
+from fast_style.data.styles import enlargement, read_style_image, style_picture
 from fast_style.losses import PerceptualLoss, rescale
 from fast_style.networks.loss_network import load_loss_network, with_mean_activation_one, with_random_weights
 
@@ -127,9 +127,7 @@ def read_content(config: dict, device: torch.device) -> tuple[Tensor, Tensor | N
 
 def read_style(config: dict, device: torch.device) -> Tensor:
     """The style picture, (1, 3, H, W), short side `style.style_size`; a line if that enlarges it."""
-    style = dict(config["style"])
-    style_size = style.pop("style_size")
-    path = find_style_image(**style)
+    path, style_size = style_picture(config["style"]), config["style"]["style_size"]
     style_image = read_style_image(path, style_size).to(device)
     if note := enlargement(path, style_size):
         print(note)

@@ -9,6 +9,8 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -25,7 +27,10 @@ OmegaConf.register_new_resolver("configs", lambda: str(CONFIGS), replace=True)
 
 
 def run(name: str, work: Callable[[DictConfig], object]) -> None:
-    """Compose the config of a command with the keys of the command line, and work on it; an error is one line."""
+    """Compose the config of a command with the keys of the command line, and work on it; an error is one line.
+
+    A job of a sweep (-m) that fails is shown at once. The others are done all the same, and the exit status is 1.
+    """
 
     @hydra.main(version_base="1.3", config_path=str(folder_of(name)), config_name=name)
     def main(cfg: DictConfig) -> object:
@@ -33,7 +38,11 @@ def run(name: str, work: Callable[[DictConfig], object]) -> None:
             check_composed(cfg, HydraConfig.get().overrides.task)
             return work(cfg)
         except FastStyleError as error:
-            sys.exit(f"error: {error}")
+            if HydraConfig.get().mode == RunMode.RUN:
+                sys.exit(f"error: {error}")
+            print(f"error: {error}", file=sys.stderr)
+            # Unlike an exit it leaves Hydra to go on with the sweep, and is raised again at its end.
+            raise CompactHydraException(str(error)) from error
         except KeyboardInterrupt:
             sys.exit("stopped")
         except Exception:  # a bug, which is to be seen whole

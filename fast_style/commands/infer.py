@@ -53,8 +53,8 @@ def chosen_styles(network: nn.Module, own: str, style: str | dict | None) -> dic
     return {"_".join(f"{name}_{weight}" for name, weight in style.items()): network.transformer_for(style)}
 
 
-def infer(cfg: DictConfig) -> int:
-    """Stylise, or draw textures, and report; the number of files that failed."""
+def infer(cfg: DictConfig) -> None:
+    """Stylise, or draw textures, and report. Raises FastStyleError, after all others, for files that failed."""
     config = OmegaConf.to_container(cfg, resolve=True)
     check_keys(config, INFER)
     import_modules(config["modules"])
@@ -76,8 +76,9 @@ def infer(cfg: DictConfig) -> int:
     print(f"wrote {written[0]}" if len(written) == 1 else f"wrote {len(written)} images")
     for reason in failures:
         print(f"failed: {reason}", file=sys.stderr)
-    return len(failures)
+    if failures:
+        raise FastStyleError(f"{len(failures)} of {len(failures) + len(written)} images failed, as listed above")
 
 
 def main() -> None:
-    run("infer", lambda cfg: sys.exit(min(infer(cfg), 1)))
+    run("infer", infer)

@@ -3,21 +3,24 @@
 from omegaconf import DictConfig
 
 from fast_style.commands import run
+from fast_style.errors import FastStyleError
 from fast_style.training.fit import fit
 
 
 def train(cfg: DictConfig) -> float:
-    """Train, write the release file and a picture, say what there is; the held-out loss."""
+    """Train, write the release file and a picture, say what there is; the held-out loss. Raises FastStyleError."""
     trained = fit(cfg)
     if trained.model:
         if trained.skipped:
             listed = trained.model.parent / "unreadable.txt"
             print(f"\nskipped {len(trained.skipped)} unreadable images, listed in {listed}:", end="\n  ")
             print(*trained.skipped[:10], sep="\n  ")
-        print(f"\nmodel    {trained.model}", *(f"failed   {reason}" for reason in trained.failures), sep="\n")
+        print(f"\nmodel    {trained.model}")
         if not trained.failures:
             print(f"picture  {trained.picture}")
         print(f"\n{trained.module.next_command(trained.model)}")
+        if trained.failures:
+            raise FastStyleError(f"there is a model, but no picture: {trained.failures[0]}")
     return trained.losses["val/total_loss"]
 
 

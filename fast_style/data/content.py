@@ -89,7 +89,8 @@ class RandomCrops(Dataset):
     """Sample k is a function of (seed, k) alone: which image, which crop, mirrored or not.
 
     So a run resumed at any step continues with the very samples it would have seen, whatever the number of workers.
-    Every image is seen once before any is seen again.
+    Every image is seen once before any is seen again. To a crop without contents, flat to within a level, noise of a
+    level is added.
     """
 
     def __init__(self, images: Sequence[np.ndarray], image_size: int, seed: int):
@@ -103,6 +104,9 @@ class RandomCrops(Dataset):
         crop = image[top : top + self.image_size, left : left + self.image_size]
         if generator.random() < 0.5:
             crop = crop[:, ::-1]
+        if crop.std() < 1:
+            # A black or white frame: norms would divide by nothing, and gradients grow by hundreds from layer to layer.
+            crop = (crop + generator.normal(size=crop.shape)).round().clip(0, 255).astype(np.uint8)
         return torch.from_numpy(crop.transpose(2, 0, 1).copy())
 
     @lru_cache(maxsize=2)  # noqa: B019 - one dataset lives as long as the run

@@ -13,7 +13,6 @@ from io import BytesIO
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fast_style.errors import FastStyleError
+from fast_style.writing import whole_file
 
 # Pillow would warn from 89 megapixels and refuse at twice that; prints for a wall are larger.
 Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS and max(Image.MAX_IMAGE_PIXELS, 2**30)
@@ -179,19 +179,13 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, ma
         else:
             pixels = torch.cat([pixels, opacity])
     picture = Image.fromarray(pixels.mul_(255).round_().byte().permute(1, 2, 0).contiguous().numpy())
-    exif = Image.Exif()
     if maker:
+        exif = Image.Exif()
         exif[ExifTags.Base.Software] = maker
         options = options | {"exif": exif}
-    # Hidden, so that find_images never meets it, and next to the target, because a rename cannot cross file systems.
-    temporary = path.with_name(f".{uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            picture.save(temporary, name, **options)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as unfinished:
+            picture.save(unfinished, name, **options)
     except Exception as error:
         raise ImageError(f"{path}: {_reason(error)}") from error
 

@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from fast_style.data.images import read_image, read_on_white, resize_short_side
+from fast_style.data.images import find_images, read_image, read_on_white, resize_short_side
 from fast_style.errors import FastStyleError
 
 
@@ -56,6 +56,31 @@ def find_style_image(
 def bundled_styles() -> dict[str, Path]:
     """The studies that ship with the package, by name."""
     return {path.stem: path for path in sorted(Path(str(files("fast_style") / "assets" / "styles")).iterdir())}
+
+
+def find_styles(styles: list[str] | str | None) -> list[Path]:
+    """The pictures of `styles=`: names of bundled ones, files, or folders. Raises StyleError."""
+    paths = []
+    for style in [styles] if isinstance(styles, str) else styles or []:
+        if Path(style).is_dir():
+            paths += find_images(style)
+        elif Path(style).is_file():
+            paths.append(Path(style))
+        elif style in bundled_styles():
+            paths.append(bundled_styles()[style])
+        else:
+            raise StyleError(f"styles={style}: no such file or folder, and none of {', '.join(bundled_styles())}")
+    names = [path.stem for path in paths]
+    if len(paths) < 1:
+        raise StyleError("task=multi_style needs styles=[NAME,FILE,FOLDER,...]")
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise StyleError(f"styles=: two pictures are named {min(twice)}; a style is called by the name of its file")
+    return paths
+
+
+def style_picture(style: dict) -> Path:
+    """Path of the picture that a config's section `style` means. Raises StyleError."""
+    return find_style_image(**{key: value for key, value in style.items() if key != "style_size"})
 
 
 def read_style_image(path: Path, style_size: int) -> Tensor:

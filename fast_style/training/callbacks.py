@@ -1,19 +1,27 @@
 """Callbacks: progress, previews of fixed held-out images, throughput, a time budget, a checkpoint to resume from."""
 
+import math
 import re
 import signal
+import statistics
 import time
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torchvision.utils import make_grid
 
 from fast_style.data.images import write_image
 from fast_style.errors import FastStyleError
+from fast_style.writing import save_whole
+
+AGREE_EVERY = 10  # steps after which the processes of one run ask each other whether to stop
 
 
 class ProgressBar(RichProgressBar):
@@ -56,8 +64,10 @@ class PreviewGrid(Callback):
         if batch_idx or not trainer.is_global_zero:
             return
         with torch.no_grad():
-            pictures = module.preview(batch[: self.count]).float().clamp(0, 1).cpu()
-        grid = make_grid(pictures, nrow=4, padding=4, pad_value=1.0)
+            pictures = module.preview(batch[: self.count]).float().cpu()
+        if not pictures.isfinite().all():
+            raise diverged(trainer, "its pictures are no numbers any more")
+        grid = make_grid(pictures.clamp(0, 1), nrow=4, padding=4, pad_value=1.0)
         write_image(self.folder / f"step_{trainer.global_step:06d}.png", grid)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
@@ -127,10 +137,15 @@ class Budget(Callback):
             self.since = now, trainer.global_step
 
     def _fit_steps(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        left = max(0, round((self.seconds - self.elapsed) * self.steps_per_second))
         # Processes of one run stop at the same step.
-        max_steps = trainer.global_step + trainer.strategy.broadcast(left)
+        max_steps = trainer.global_step + trainer.strategy.broadcast(self.steps_left())
         trainer.fit_loop.epoch_loop.max_steps = module.max_steps = max_steps
+
+    def steps_left(self) -> int | None:
+        """Steps that the time left buys; None before the speed is known."""
+        if self.steps_per_second is None:
+            return None
+        return max(0, round((self.seconds - self.elapsed) * self.steps_per_second))
 
     def state_dict(self) -> dict[str, float | None]:
         return {"elapsed": self.elapsed, "steps_per_second": self.steps_per_second}
@@ -139,17 +154,92 @@ class Budget(Callback):
         self.elapsed, self.steps_per_second = state_dict["elapsed"], state_dict["steps_per_second"]
 
 
-AGREE_EVERY = 10  # steps after which the processes of one run ask each other whether to stop
+def diverged(trainer: pl.Trainer, reason: str) -> FastStyleError:
+    """The error of a training that cannot be saved."""
+    rate = trainer.optimizers[0].defaults["lr"]
+    return FastStyleError(
+        f"the training has diverged by step {trainer.global_step}, {reason}: give less than optimizer.lr={rate:g}"
+    )
+
+
+class Divergence(Callback):
+    """Ends a training whose loss is no number, or has climbed far above the first and stayed there, with a
+    FastStyleError: before the next checkpoint or preview, and at once where to look costs nothing."""
+
+    FAR, MANY = 5, 10  # the median of so many losses may be so many times the first
+
+    def __init__(self):
+        self.first, self.latest, self.unseen = None, deque(maxlen=self.MANY), []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: dict, *_) -> None:
+        if outputs and "loss" in outputs:
+            self.unseen.append(outputs["loss"])
+        # To look at a loss is to wait for the GPU, or for the other processes.
+        alone = trainer.world_size == 1 and module.device.type == "cpu"
+        if alone or trainer.global_step % AGREE_EVERY == 0:
+            self.look(trainer, module)
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.look(trainer, module, weights=True)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict) -> None:
+        self.look(trainer, module, weights=True)
+
+    def look(self, trainer: pl.Trainer, module: pl.LightningModule, weights: bool = False) -> None:
+        """Raise FastStyleError if the losses since the last look, or the weights, show that training has diverged."""
+        losses = torch.stack(self.unseen).flatten().tolist() if self.unseen else []
+        self.unseen.clear()
+        reason = self.judge(losses)
+        if weights and not all(tensor.isfinite().all() for tensor in module.state_dict().values()):
+            reason = reason or "the weights are no numbers any more"
+        if trainer.strategy.reduce_boolean_decision(reason is not None, all=False):
+            raise diverged(trainer, reason or "in another process")
+
+    def doubts(self, trainer: pl.Trainer, module: pl.LightningModule) -> bool:
+        """Whether the last loss is so far above the first that the training may soon be found to have diverged."""
+        self.look(trainer, module)
+        far = bool(self.latest) and self.latest[-1] > self.FAR * self.first > 0
+        return trainer.strategy.reduce_boolean_decision(far, all=False)
+
+    def judge(self, losses: Sequence[float]) -> str | None:
+        """What is wrong with the losses so far, of which these are new; None: nothing."""
+        for loss in losses:
+            if not math.isfinite(loss):
+                return f"the loss is {loss}"
+            self.first = loss if self.first is None else self.first
+            self.latest.append(loss)
+            median = statistics.median(self.latest)
+            # A loss of less than zero, of a term that is to grow, has no size to compare with.
+            if len(self.latest) == self.MANY and median > self.FAR * self.first > 0:
+                return f"the loss has climbed from {self.first:.3g} to {median:.3g}"
+        return None
+
+    def state_dict(self) -> dict:
+        return {"first": self.first, "latest": list(self.latest)}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        self.first = state_dict["first"]
+        self.latest.extend(state_dict["latest"])
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Lightning's checkpoints, on a disk of this machine whole or as they were."""
+
+    def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options: object = None) -> None:
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+        else:
+            save_whole(path, checkpoint)
 
 
 class ResumePoint(Callback):
     """Keeps `path` fit to resume from: written every N steps, after the last one, and when Ctrl-C or SIGTERM asks
     the run to stop, which then ends after the step under way, or with several processes at the next tenth one, as if it
-    had been its last. A second Ctrl-C kills."""
+    had been its last. A second Ctrl-C kills. What `divergence` doubts does not take the place of what is good."""
 
-    def __init__(self, path: str, every_n_steps: int):
-        self.path, self.every_n_steps = path, every_n_steps
-        self.stop_requested = False
+    def __init__(self, path: str, every_n_steps: int, divergence: Divergence):
+        self.path, self.every_n_steps, self.divergence = path, every_n_steps, divergence
+        self.stop_requested, self.previous_handlers = False, {}
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -159,13 +249,17 @@ class ResumePoint(Callback):
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._restore_handlers()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_) -> None:
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        self._restore_handlers()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_) -> None:
         step = trainer.global_step
         # A signal may reach one process of several; they stop together. They do not wait for that in every step.
         stop = self.stop_requested and trainer.world_size == 1
         if trainer.world_size > 1 and step % AGREE_EVERY == 0:
             stop = trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False)
-        if stop or step % self.every_n_steps == 0 or step == trainer.max_steps:
+        due = step % self.every_n_steps == 0 and not self.divergence.doubts(trainer, module)
+        if stop or due or step == trainer.max_steps:
             trainer.save_checkpoint(self.path)
         trainer.should_stop |= stop
 

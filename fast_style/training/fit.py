@@ -1,9 +1,9 @@
 """One training from its config to its files."""
 
 import logging
-import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,17 +12,30 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from fast_style.checkpoint import check_resumable, save_release
-from fast_style.data.images import check_folder
+from fast_style.checkpoint import save_release
+from fast_style.data.images import ImageError, check_folder
 from fast_style.data.styles import enlargement
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.keys import TRAIN, build, check_keys
 from fast_style.networks.fast_layers import accelerate
-from fast_style.training.callbacks import Budget, PreviewGrid, ProgressBar, ResumePoint, Throughput, parse_duration
+from fast_style.training.callbacks import (
+    Budget,
+    Divergence,
+    PreviewGrid,
+    ProgressBar,
+    ResumePoint,
+    Throughput,
+    WholeCheckpoints,
+    parse_duration,
+)
+from fast_style.training.resume import check_resumable
 from fast_style.training.task import Task, task_class
+from fast_style.writing import WriteError
 
 DEFAULT_BUDGET = "5min"
 
@@ -55,12 +68,40 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
             rank_zero_only(print)(note)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
     speed_up(module, config, device)
-    data, trainer = module.data(config), build_trainer(config, device, callbacks)
-    start = time.perf_counter()
-    trainer.fit(module, data, ckpt_path=config["ckpt_path"], weights_only=True)
-    seconds = round(time.perf_counter() - start, 1)
-    losses = trainer.validate(module, data, verbose=False)[0] | {"steps": trainer.global_step, "seconds": seconds}
-    return finish(module, config, losses) if trainer.is_global_zero else Trained(module, losses)
+    timer = Timer()
+    data, trainer = module.data(config), build_trainer(config, device, [timer, *callbacks])
+    with own_runs(trainer.loggers):
+        losses = learn(trainer, module, data, config, timer)
+        return finish(module, config, losses) if trainer.is_global_zero else Trained(module, losses)
+
+
+def learn(
+    trainer: pl.Trainer, module: Task, data: pl.LightningDataModule, config: dict, timer: Timer
+) -> dict[str, float]:
+    """The steps, and the held-out losses at their end. If the disk is full, the model is written before the error."""
+    # Both count from the very start of a run that was resumed.
+    length = lambda: {"steps": trainer.global_step, "seconds": round(timer.time_elapsed(), 1)}  # noqa: E731
+    try:
+        trainer.fit(module, data, ckpt_path=config["ckpt_path"], weights_only=True)
+        return trainer.validate(module, data, verbose=False)[0] | length()
+    except (OSError, ImageError, WriteError) as error:
+        if trainer.global_step == 0 or not trainer.is_global_zero:
+            raise FastStyleError(one_line(error)) from error
+        release = save(module, config, length())
+        raise FastStyleError(f"{one_line(error)}; step {trainer.global_step} is in {release}") from error
+
+
+@contextmanager
+def own_runs(loggers: Sequence[Logger]) -> Iterator[None]:
+    """End what these loggers began: Weights & Biases would log the next training of this process as the same run."""
+    exit_code = 1
+    try:
+        yield
+        exit_code = 0
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish(exit_code)
 
 
 def plain(cfg: DictConfig) -> dict:
@@ -100,19 +141,21 @@ def speed_up(module: Task, config: dict, device: torch.device) -> None:
 def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
     run_dir = Path(config["run_dir"])
     callbacks = [
+        divergence := Divergence(),
         *callbacks,
         *(build(f"callbacks.{name}", callback) for name, callback in (config["callbacks"] or {}).items()),
         ProgressBar(leave=True),
         Throughput(),
         PreviewGrid(run_dir / "previews"),
         *([Budget(parse_duration(config["budget"]))] if config["budget"] else []),
-        ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"]),
+        ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"], divergence),
     ]
     trainer = build(
         "trainer",
         config["trainer"],
         precision=pick_precision(config["precision"], device),
         logger=build("logger", config["logger"]),
+        plugins=[WholeCheckpoints()],
         callbacks=callbacks,
     )
     if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -122,11 +165,18 @@ def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Cal
     return trainer
 
 
+def save(module: Task, config: dict, losses: dict[str, float]) -> Path:
+    """Write the release file."""
+    model = Path(config["run_dir"]) / "model.safetensors"
+    save_release(model, module.network.cpu().eval(), config, module.style_images, losses)
+    return model
+
+
 def finish(module: Task, config: dict, losses: dict[str, float]) -> Trained:
     """Write the release file and a picture."""
     run_dir = Path(config["run_dir"])
-    model, unreadable = run_dir / "model.safetensors", run_dir / "unreadable.txt"
-    save_release(model, module.network.cpu().eval(), config, module.style_images, losses)
+    unreadable = run_dir / "unreadable.txt"
+    model = save(module, config, losses)
     picture, failures = module.draw(config, run_dir)
     skipped = sorted(set(unreadable.read_text().splitlines())) if unreadable.exists() else []
     return Trained(module, losses, model, picture, failures, skipped)

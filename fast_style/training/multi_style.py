@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from fast_style.data.images import find_images, read_image
-from fast_style.data.styles import bundled_styles, read_style_image
+from fast_style.data.images import read_image
+from fast_style.data.styles import file_sha256, find_styles, read_style_image
 from fast_style.errors import FastStyleError
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.loss_network import load_loss_network
@@ -28,7 +28,8 @@ class MultiStyle(Task):
     def __init__(self, config: dict):
         paths = find_styles(config["styles"])
         super().__init__(config | {"style": config["style"] | {"image": str(paths[0])}})
-        self.save_hyperparameters({"config": config, "names": [path.stem for path in paths]})
+        hashes = [file_sha256(path) for path in paths]
+        self.save_hyperparameters({"config": config, "names": [path.stem for path in paths], "style_sha256": hashes})
         self.style_images = {path.stem: path for path in paths}
         size = config["style"]["style_size"]
         self.pictures = [read_style_image(path, size) for path in paths]
@@ -109,23 +110,3 @@ class MultiStyle(Task):
 
     def next_command(self, model: Path) -> str:
         return f"Stylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg style=all"
-
-
-def find_styles(styles: list[str] | str | None) -> list[Path]:
-    """The pictures of `styles=`: names of bundled ones, files, or folders. Raises FastStyleError."""
-    paths = []
-    for style in [styles] if isinstance(styles, str) else styles or []:
-        if Path(style).is_dir():
-            paths += find_images(style)
-        elif Path(style).is_file():
-            paths.append(Path(style))
-        elif style in bundled_styles():
-            paths.append(bundled_styles()[style])
-        else:
-            raise FastStyleError(f"styles={style}: no such file or folder, and none of {', '.join(bundled_styles())}")
-    names = [path.stem for path in paths]
-    if len(paths) < 1:
-        raise FastStyleError("task=multi_style needs styles=[NAME,FILE,FOLDER,...]")
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise FastStyleError(f"styles=: two pictures are named {min(twice)}; a style is called by the name of its file")
-    return paths

@@ -99,6 +99,21 @@ def test_random_crops_are_places_of_the_image_mirrored_or_not():
     assert 150 < mirrored < 250
 
 
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_crop_without_contents_has_noise_of_a_level(value):
+    frame = np.full((70, 80, 3), value, np.uint8)
+    crops = RandomCrops([frame, frame + (value < 255)], image_size=64, seed=3)
+    first, again, other = crops[0].float(), crops[0].float(), crops[1].float()
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert 0.5 < first.std() < 1.1 and (first - value).abs().max() < 7
+
+
+def test_a_crop_with_contents_is_as_it_is():
+    spot = np.zeros((64, 64, 3), np.uint8)
+    spot[30, 30] = 200
+    assert RandomCrops([spot], image_size=64, seed=0)[0].count_nonzero() == 3
+
+
 def test_image_as_small_as_the_crop():
     assert RandomCrops([NUMBERED[0][:16, :16]], 16, seed=0)[5].shape == (3, 16, 16)
 

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 
 from fast_style.errors import FastStyleError
 from fast_style.training import callbacks
-from fast_style.training.callbacks import Budget, PreviewGrid, ResumePoint, Throughput, parse_duration
+from fast_style.training.callbacks import Budget, Divergence, PreviewGrid, ResumePoint, Throughput, parse_duration
 
 
 class Negative(pl.LightningModule):
@@ -82,7 +82,7 @@ def test_resume_point_is_written_now_and_then_and_at_the_end(tmp_path, monkeypat
     monkeypatch.setattr(
         pl.Trainer, "save_checkpoint", lambda self, path, *_: steps.append(self.global_step) or save(self, path)
     )
-    fit(tmp_path, ResumePoint(tmp_path / "last.ckpt", every_n_steps), max_steps=max_steps)
+    fit(tmp_path, ResumePoint(tmp_path / "last.ckpt", every_n_steps, Divergence()), max_steps=max_steps)
     assert steps == expected
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == max_steps
 
@@ -93,7 +93,7 @@ def test_a_request_to_stop_leaves_a_resume_point(tmp_path, number):
         on_train_batch_start=lambda trainer, *_: trainer.global_step == 3 and os.kill(os.getpid(), number)
     )
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    trainer = fit(tmp_path, interrupt, ResumePoint(tmp_path / "last.ckpt", 100), max_steps=10)
+    trainer = fit(tmp_path, interrupt, ResumePoint(tmp_path / "last.ckpt", 100, Divergence()), max_steps=10)
     assert trainer.global_step == 4, "the step under way is finished, and the run ends"
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
@@ -106,7 +106,9 @@ def test_a_second_request_is_python_s_own(tmp_path):
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), signal.SIGINT)
 
-    trainer = fit(tmp_path, LambdaCallback(on_train_batch_start=interrupt), ResumePoint(tmp_path / "last.ckpt", 100))
+    trainer = fit(
+        tmp_path, LambdaCallback(on_train_batch_start=interrupt), ResumePoint(tmp_path / "last.ckpt", 100, Divergence())
+    )
     assert trainer.global_step == 4
 
 
@@ -176,3 +178,31 @@ def test_the_schedule_of_a_continued_budget_is_known_at_once(tmp_path, monkeypat
     monkeypatch.setattr(callbacks, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     fit(tmp_path, budget, look, max_steps=-1, max_epochs=1000, limit_val_batches=0)
     assert seen == [30] * 30
+
+
+WILD = [200, 230, 900, 40, 3000, 60, 90, 30, 20, 15, 12, 11, 10, 9, 40, 9, 8, 2000, 8, 7, 7, 6, 6, 5, 5]
+
+
+@pytest.mark.parametrize(
+    "losses, said",
+    [
+        (WILD, None),
+        ([-1, -0.5, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13], None),
+        ([200, torch.nan], "the loss is nan"),
+        ([200, 100, torch.inf, 1], "the loss is inf"),
+        ([8, 7, 6, *[50] * 4], None),
+        ([8, 7, 6, *[50] * 8], "climbed from 8 to 50"),
+        ([8, *[700, 30] * 20], "climbed from 8 to 365"),
+    ],
+    ids=["wild and falling", "negative", "nan", "infinite", "a few high ones", "high", "high on average"],
+)
+def test_what_divergence_is(losses, said):
+    """Whether the losses come one by one or ten at a time, or the run is resumed in between."""
+    for size in (1, 10):
+        divergence, reasons = Divergence(), []
+        for start in range(0, len(losses), size):
+            reasons.append(divergence.judge(losses[start : start + size]))
+            resumed = Divergence()
+            resumed.load_state_dict(divergence.state_dict())
+            divergence = resumed
+        assert any(said in reason for reason in reasons if reason) if said else not any(reasons)

@@ -1,16 +1,21 @@
 """Training: what is logged, what is kept, and that a run depends on its config and its seed alone."""
 
 import csv
+import re
+import shutil
 from itertools import pairwise
 
 import pytest
 import torch
+from conftest import TINY_RUN
 from omegaconf import OmegaConf
+from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.data.content import Samples
 from fast_style.errors import FastStyleError
+from fast_style.training.fit import fit
 from fast_style.training.style_transfer import StyleTransfer
 
 EVERY_STEP = "trainer.log_every_n_steps=1"
@@ -123,7 +128,7 @@ def test_finished_run_can_be_extended(train_in_process):
 
 def test_resuming_another_run_is_refused(train_in_process):
     stopped = train_in_process("stopped", "max_steps=1")
-    with pytest.raises(FastStyleError, match="another objective, seed"):
+    with pytest.raises(FastStyleError, match="another objective.style_weight, seed"):
         train_in_process("other", f"ckpt_path={stopped / 'last.ckpt'}", "seed=5", "objective.style_weight=7")
 
 
@@ -133,6 +138,68 @@ def test_a_gpu_without_a_compiler_trains_all_the_same(module, monkeypatch, capsy
     build.speed_up(build.hparams["config"], torch.device("cuda"))
     assert build.training_terms == build.stylized_terms
     assert capsys.readouterr().out == "compile=auto: this training is not compiled: no Triton\n"
+
+
+def finite(folder):
+    weights = state(folder)["state_dict"]
+    return all(tensor.isfinite().all() for tensor in weights.values())
+
+
+def test_divergence_ends_the_run_and_leaves_the_last_good_checkpoint(train_in_process, tmp_path):
+    options = ("optimizer.lr=0.5", "optimizer.warmup_steps=0", "max_steps=100", "checkpoint_every=3")
+    with pytest.raises(FastStyleError, match="diverged by step 1.*climbed from .* optimizer.lr=0.5$"):
+        train_in_process("a", *options, "preview_every=5", EVERY_STEP)
+    losses = column(tmp_path / "a", "train/total_loss")
+    assert len(losses) < 30 and not (tmp_path / "a" / "model.safetensors").exists()
+    kept = state(tmp_path / "a")["global_step"]
+    assert losses[kept - 1] < 5 * losses[0] and finite(tmp_path / "a")
+
+
+@pytest.mark.parametrize("rate", ["1e+20", "1e+37"])
+@pytest.mark.parametrize("max_steps", [1, 9])
+def test_nothing_that_is_no_number_is_written(train_in_process, tmp_path, rate, max_steps):
+    """What overflows is pictures and losses of finite weights, or the weights."""
+    options = (f"optimizer.lr={rate}", "optimizer.warmup_steps=0", "checkpoint_every=1", "preview_every=1")
+    with pytest.raises(FastStyleError, match=r"diverged by step \d, .* optimizer.lr=" + re.escape(rate)):
+        train_in_process("a", *options, f"max_steps={max_steps}", EVERY_STEP)
+    folder = tmp_path / "a"
+    assert not (folder / "last.ckpt").exists() or finite(folder)
+    assert not (folder / "model.safetensors").exists() and not list(folder.glob("stylized*"))
+    assert not any("nan" in path.read_text() for path in folder.rglob("metrics.csv"))
+
+
+@pytest.mark.parametrize(
+    "model, precision",
+    [
+        ("slim", "bf16-mixed"),
+        ("slim model.noise=false", "32-true"),
+        ("johnson", "32-true"),
+        ("johnson", "bf16-mixed"),
+        ("paper", "32-true"),
+    ],
+)
+def test_black_and_white_frames_are_photos_like_others(compose_config, photo, tmp_path, model, precision):
+    """Their gradients are of the size that those of photos have: Adam keeps the mean of their squares."""
+    options = (*f"model={model}".split(), "model.channels=[4,6,8]", f"precision={precision}", "image_size=64")
+    for index in range(6):
+        photo(tmp_path / "photos" / f"{index}.png", 80, 80, seed=index)
+    shutil.copytree(tmp_path / "photos", tmp_path / "frames")
+    for value in (0, 128, 255):  # the first by name: the last are held out
+        Image.new("RGB", (80, 80), (value,) * 3).save(tmp_path / "frames" / f"+{value}.png")
+    tiny = [override for override in TINY_RUN if not override.startswith("data.")]
+    rest = (*tiny, "data=folder", "data.validation_count=1", "data.num_workers=0", "max_steps=12", *options)
+
+    def train(name, start):
+        places = (f"data.root={tmp_path}/{name}", f"init_from={start}", f"run_dir={tmp_path}/{name}_{start == 'null'}")
+        return fit(compose_config("train", *rest, *places))
+
+    start, sizes, losses = train("photos", "null").model, [], []
+    for name in ("photos", "frames"):
+        trained = train(name, start)
+        moments = state(trained.model.parent)["optimizer_states"][0]["state"].values()
+        sizes.append(sum(moment["exp_avg_sq"].double().sum().item() for moment in moments) ** 0.5)
+        losses.append(trained.losses["val/total_loss"])
+    assert sizes[1] < 30 * sizes[0] and losses[1] < 5 * losses[0]
 
 
 def learning_rates(module, count):

@@ -174,7 +174,7 @@ def test_one_texture_has_no_neighbour(train_in_process):
 
 def test_resuming_another_run_is_refused(train_in_process):
     last = train_in_process("a", *TEXTURE, "max_steps=1") / "last.ckpt"
-    with pytest.raises(FastStyleError, match="another generator, diversity_weight"):
+    with pytest.raises(FastStyleError, match="another generator.norm, diversity_weight"):
         train_in_process("b", *TEXTURE, f"ckpt_path={last}", "generator.norm=batch", "diversity_weight=1")
     with pytest.raises(FastStyleError, match="task=texture"):
         train_in_process("c", f"ckpt_path={last}", "max_steps=1")

@@ -1,0 +1,81 @@
+"""Whether a run can go on from a checkpoint: trained in the same way, and not done yet."""
+
+import inspect
+from collections.abc import Collection
+from pathlib import Path
+
+from fast_style.checkpoint import GENERATOR_TASKS, CheckpointError, read_lightning, section_of, task_of
+from fast_style.data.styles import file_sha256, find_styles, style_picture
+from fast_style.losses import PerceptualLoss
+from fast_style.networks.loss_network import load_loss_network
+from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.transformer_net import TransformerNet
+from fast_style.training.callbacks import Budget, parse_duration
+
+# What takes the keys of a section; where an earlier version had no such key, it stands for the default.
+TAKES = {
+    "model": TransformerNet,
+    "generator": TextureGenerator,
+    "loss_network": load_loss_network,
+    "objective": PerceptualLoss,
+}
+
+
+def check_resumable(path: str | Path, config: dict) -> None:
+    """Raise CheckpointError unless `path` is a Lightning checkpoint of a run that `config` can go on with."""
+    checkpoint, _ = read_lightning(path)
+    stored = checkpoint["hyper_parameters"]["config"]
+    if task_of(stored) != task_of(config):
+        raise CheckpointError(f"ckpt_path={path} was trained with task={task_of(stored)}: give the same to go on")
+    sections = [section_of(config), "loss_network", "objective", "optimizer", "seed", "batch_size", "image_size"]
+    if task_of(config) in GENERATOR_TASKS:
+        sections.append("diversity_weight")
+    before, now = keys_and_values(stored, sections), keys_and_values(config, sections)
+    other = [key for key in now | before if key not in before or key not in now or before[key] != now[key]]
+    if other := [*other, *other_style(checkpoint["hyper_parameters"], config)]:
+        raise CheckpointError(f"ckpt_path={path} was trained with another {', '.join(other)}: give the same to go on")
+    if reason := nothing_left(checkpoint, config):
+        raise CheckpointError(f"ckpt_path={path}: {reason}")
+
+
+def keys_and_values(config: dict, sections: Collection[str]) -> dict[str, object]:
+    """{"seed": 0, "objective.tv_weight": 3, ...} of those sections of a config; a missing key has its default."""
+    flat = {}
+    for name in sections:
+        section = config.get(name, 0)  # the default of the only number that once was missing, diversity_weight
+        if isinstance(section, dict):
+            flat |= {f"{name}.{key}": value for key, value in (defaults(name) | section).items()}
+        else:
+            flat[name] = section
+    return flat
+
+
+def defaults(section: str) -> dict[str, object]:
+    """What the keys of a section are where they are not given, as plain data."""
+    parameters = inspect.signature(TAKES[section]).parameters.items() if section in TAKES else ()
+    given = {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+
+
+def other_style(stored: dict, config: dict) -> list[str]:
+    """What of the styles differs from those of a checkpoint's hyperparameters: size, pictures wherever they lie."""
+    before, style = stored["config"]["style"], config["style"]
+    pictures = find_styles(config["styles"]) if task_of(config) == "multi_style" else [style_picture(style)]
+    if "style_sha256" in stored:
+        same = stored["style_sha256"] == [file_sha256(picture) for picture in pictures]
+    else:  # an earlier version
+        same = before | {"style_size": None} == style | {"style_size": None}
+    size = ["style.style_size"] if before["style_size"] != style["style_size"] else []
+    return size + ([] if same else [f"style picture than {', '.join(map(str, pictures))}"])
+
+
+def nothing_left(checkpoint: dict, config: dict) -> str | None:
+    """One line if a checkpoint has what `max_steps` or the budget of a config ask for."""
+    step, max_steps = checkpoint["global_step"], config["max_steps"]
+    if max_steps != -1:
+        done = f"{step} of max_steps={max_steps} steps are done" if step >= max_steps else None
+    else:
+        budget = Budget(parse_duration(config["budget"]))
+        budget.load_state_dict(checkpoint["callbacks"].get("Budget", budget.state_dict()))
+        done = f"all of budget={config['budget']} is spent" if budget.steps_left() == 0 else None
+    return done and f"{done}, nothing is left to do: give more"

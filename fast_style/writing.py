@@ -1,0 +1,45 @@
+"""Files that appear whole or not at all, whatever ends the writing: a full disk, a kill."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import torch
+
+from fast_style.errors import FastStyleError
+
+
+class WriteError(FastStyleError):
+    """A file that cannot be written."""
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write to: what is there at the end becomes `path`; after an error nothing is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden, so that find_images never meets it, and next to the target, because a rename cannot cross file systems.
+    unfinished = path.with_name(f".{uuid4().hex}.tmp")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, data: bytes) -> None:
+    """Write bytes to a file, which is there whole or as it was. Raises WriteError."""
+    try:
+        with whole_file(Path(path)) as unfinished:
+            unfinished.write_bytes(data)
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror}") from error
+
+
+def save_whole(path: str | Path, state: object) -> None:
+    """torch.save to a file that is there whole or as it was. Raises WriteError."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_whole(path, buffer.getbuffer())

@@ -1,0 +1,59 @@
+"""Several processes of one run: they exchange tensors by position, and train as one on all the images."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, TINY_RUN
+
+from fast_style.checkpoint import read_metadata
+
+# Prints what DistributedDataParallel copies from the first process to the others, in the order it does.
+NAMES = """
+import sys
+from hydra import compose, initialize_config_dir
+from fast_style.commands import CONFIGS
+from fast_style.training.fit import plain
+from fast_style.training.task import task_class
+with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    config = plain(compose("train", sys.argv[1:]))
+module = task_class(config)(config)
+for tensors in (module.named_parameters(), module.named_buffers()):
+    print(*(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors), sep="\\n")
+"""
+
+
+def environment(**variables):
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+    return kept | {"PYTHONPATH": str(ROOT)} | variables
+
+
+@pytest.mark.parametrize("task", ["style_transfer", "texture", "diverse_style_transfer"])
+def test_every_process_has_its_tensors_in_the_same_order(vgg, task):
+    """Whatever the order of Python's sets, which differs from process to process."""
+    arguments = (f"task={task}", *TINY_RUN, "max_steps=1", "run_dir=none", "objective=relative", "model.noise=true")
+    for loss_network in ((), ("loss_network=vgg16", f"loss_network.weights={vgg('tiny_vgg16')[1]}")):
+        listed = set()
+        for seed in "012":
+            command = [sys.executable, "-c", NAMES, *arguments, *loss_network]
+            finished = subprocess.run(command, env=environment(PYTHONHASHSEED=seed), capture_output=True, text=True)
+            assert "style_gram_relu1_1" in finished.stdout, finished.stderr
+            listed.add(finished.stdout)
+        assert len(listed) == 1
+
+
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path):
+    """The real command. Each process draws a hash seed of its own."""
+
+    def losses(folder, *options):
+        tiny = ("max_steps=3", *TINY_RUN, "model.noise=false")
+        command = [sys.executable, "train.py", *tiny, *options, f"hydra.run.dir={tmp_path / folder}"]
+        finished = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
+        assert finished.returncode == 0, finished.stderr
+        held_out = read_metadata(tmp_path / folder / "model.safetensors")["losses"]
+        return {name: value for name, value in held_out.items() if name.startswith("val/")}
+
+    two = losses("two", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "batch_size=2")
+    assert two == pytest.approx(losses("one", "batch_size=4"), rel=1e-3)
+    assert two != pytest.approx(losses("untrained", "batch_size=4", "optimizer.lr=1e-12"), rel=1e-2)

@@ -1,0 +1,69 @@
+"""What a run can go on from: the same recipe and the same picture, and something left to do."""
+
+import shutil
+import time
+
+import pytest
+import torch
+from conftest import TINY_RUN
+from pytorch_lightning.callbacks import LambdaCallback
+
+from fast_style.checkpoint import read_metadata
+from fast_style.errors import FastStyleError
+from fast_style.training.fit import fit
+
+
+@pytest.fixture
+def stopped(train_in_process, photo, tmp_path):
+    """The last.ckpt of two steps on a picture of the user's."""
+    picture = photo(tmp_path / "mine.png", 70, 80)
+    return train_in_process("stopped", "max_steps=2", f"style.image={picture}") / "last.ckpt"
+
+
+def test_a_painting_may_move_and_no_other_take_its_place(train_in_process, photo, tmp_path, stopped):
+    moved = shutil.move(tmp_path / "mine.png", tmp_path / "painting.png")
+    train_in_process("moved", "max_steps=3", f"style.image={moved}", f"ckpt_path={stopped}")
+    photo(tmp_path / "mine.png", 70, 80, seed=1)
+    with pytest.raises(FastStyleError, match=f"another style picture than {tmp_path}/mine.png: "):
+        train_in_process("other", "max_steps=3", f"style.image={tmp_path}/mine.png", f"ckpt_path={stopped}")
+    with pytest.raises(FastStyleError, match="another style.style_size: "):
+        train_in_process("c", "max_steps=3", f"style.image={moved}", "style.style_size=48", f"ckpt_path={stopped}")
+
+
+def test_what_an_earlier_version_did_not_store_was_its_default(train_in_process, tmp_path):
+    finished = train_in_process("finished", "max_steps=2", "model.noise=false", "objective.tone_weight=0")
+    checkpoint = torch.load(finished / "last.ckpt", weights_only=True)
+    hyper_parameters = checkpoint["hyper_parameters"]
+    config = hyper_parameters["config"]
+    del config["objective"]["terms"], config["objective"]["tone_weight"], config["model"]["noise"]
+    del config["diversity_weight"], hyper_parameters["style_sha256"], checkpoint["callbacks"]["Timer"]
+    torch.save(checkpoint, tmp_path / "earlier.ckpt")
+    same = (f"ckpt_path={tmp_path / 'earlier.ckpt'}", "max_steps=3")
+    train_in_process("same", *same, "model.noise=false", "objective.tone_weight=0")
+    with pytest.raises(FastStyleError, match="another model.noise, objective.tone_weight: "):
+        train_in_process("other", *same, "model.noise=true", "objective.tone_weight=1")
+
+
+@pytest.mark.parametrize("max_steps", [1, 2])
+def test_steps_that_are_done(train_in_process, tmp_path, stopped, max_steps):
+    options = (f"style.image={tmp_path}/mine.png", f"ckpt_path={stopped}", f"max_steps={max_steps}")
+    with pytest.raises(FastStyleError, match=f"2 of max_steps={max_steps} steps are done, nothing is left to do"):
+        train_in_process("again", *options)
+    assert not (tmp_path / "again" / "model.safetensors").exists()
+
+
+def test_a_budget_that_is_spent(train_in_process):
+    stopped = train_in_process("stopped", "budget=2s")
+    with pytest.raises(FastStyleError, match="all of budget=1s is spent, nothing is left to do"):
+        train_in_process("again", "budget=1s", f"ckpt_path={stopped / 'last.ckpt'}")
+    longer = train_in_process("longer", "budget=3s", f"ckpt_path={stopped / 'last.ckpt'}")
+    before, after = (read_metadata(folder / "model.safetensors")["losses"] for folder in (stopped, longer))
+    assert after["steps"] > before["steps"] and 2.5 < after["seconds"] < 6
+
+
+def test_seconds_are_those_of_all_parts(compose_config, tmp_path):
+    pause = LambdaCallback(on_train_batch_start=lambda *_: time.sleep(0.5))
+    first = fit(compose_config("train", *TINY_RUN, "max_steps=1", f"run_dir={tmp_path}/first"), [pause])
+    resumed = ("max_steps=2", f"ckpt_path={tmp_path}/first/last.ckpt")
+    second = fit(compose_config("train", *TINY_RUN, *resumed, f"run_dir={tmp_path}/second"), [pause])
+    assert second.losses["seconds"] >= first.losses["seconds"] + 0.5 >= 1
