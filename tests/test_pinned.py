@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from fast_style.networks.transformer_net import TransformerNet
 
 # Sums of absolute weights after four steps.
+WEIGHING = "objective.style_weights=[[0.7,1,1,0.4],[0.1,0.2,0.3,0.3]]"  # of the default when they were pinned
 RUNS = {
-    "style_transfer": ["model.noise=false", "objective.style_weight=3", "optimizer.lr=4e-3"],
+    "style_transfer": ["model.noise=false", "objective.style_weight=3", "optimizer.lr=4e-3", WEIGHING],
     "paper": ["model=paper", "model.channels=[4,8]", "model.residual_blocks=1", "optimizer.lr=4e-3"],
     "texture": ["task=texture", "objective=texture", "generator.channels=[8,8]"],
     "diverse": ["task=diverse_style_transfer", "objective=texture", "generator.channels=[8,8]", "diversity_weight=0.1"],

@@ -46,7 +46,7 @@ def test_objective_is_the_one_of_the_release_file(photos):
 
 def test_another_style_picture_is_refused(tmp_path):
     metadata, other = read_metadata(CKPT), ROOT / "fast_style/assets/styles/mosaic.jpg"
-    save_release(tmp_path / "model.safetensors", load_transformer(CKPT)[0], metadata["config"], other, {})
+    save_release(tmp_path / "model.safetensors", load_transformer(CKPT)[0], metadata["config"], {"other": other}, {})
     with pytest.raises(FastStyleError, match="is not the style picture"):
         load_objective(tmp_path / "model.safetensors")
 

@@ -65,7 +65,7 @@ def test_resumed_run_is_the_run_that_never_stopped(train_in_process):
     resumed = train_in_process("resumed", *options, f"ckpt_path={stopped / 'last.ckpt'}")
     one, other = (load_file(folder / "model.safetensors") for folder in (straight, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    with pytest.raises(FastStyleError, match="another styles"):
+    with pytest.raises(FastStyleError, match="another style picture"):
         train_in_process("other", *options, "styles=[mosaic]", f"ckpt_path={stopped / 'last.ckpt'}")
     assert load_network(stopped / "last.ckpt")[0].names == ["mosaic", "woodcut"]
 
