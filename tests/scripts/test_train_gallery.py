@@ -118,8 +118,8 @@ def test_contact_sheet(gallery, trainings, photo, tmp_path):
     assert [command[1:] for command in trainings] == [
         ["style=mosaic", "budget=60s"],
         ["style=mosaic", "budget=5min"],
-        [f"style.image='{picture}'", "budget=60s"],
-        [f"style.image='{picture}'", "budget=5min"],
+        [f'style.image="{picture}"', "budget=60s"],
+        [f'style.image="{picture}"', "budget=5min"],
     ]
     with Image.open(tmp_path / "s.jpg") as sheet:
         assert sheet.size == (5 * 44 + 4, 2 * 44 + 4 + train_gallery.LABEL_HEIGHT)
