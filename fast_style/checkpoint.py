@@ -153,7 +153,7 @@ def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
         check_tensors(record[section_of(record)], lambda: build_network(record, state_dict), state_dict)
         network = build_network(record, state_dict)
         network.load_state_dict(state_dict)
-        return network.eval(), str(record["style"]["name"]) if "style" in record else ""
+        return network.eval(), "" if task_of(record) == "multi_style" else str(record["style"]["name"])
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError, FastStyleError) as error:

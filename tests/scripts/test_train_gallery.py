@@ -179,7 +179,7 @@ def test_failed_training(gallery, monkeypatch, tmp_path):
 
 
 def test_start(monkeypatch):
-    monkeypatch.setattr(train_gallery, "load_backbone", lambda path: (None, {"model": {"norm": "instance"}}))
+    monkeypatch.setattr(train_gallery, "read_metadata", lambda path: {"model": {"norm": "instance"}})
     config = {"init_from": "auto", "model": {"norm": "instance"}}
     assert start(config, {"backbone": "1f"}) == "backbone"
     assert start(config, {"backbone": None}) == "scratch"
