@@ -25,12 +25,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from benchmarks import command
-from benchmarks.time_to_quality import Clock, comma_separated, plain, published, watching
+from benchmarks.time_to_quality import Clock, comma_separated, fit_watched, plain, published
 from benchmarks.timing import environment
 from fast_style.commands import CONFIGS
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device
-from fast_style.training.fit import fit
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -96,8 +95,7 @@ def learning_curve(metrics: Path) -> dict[str, list[float]]:
 def run(task: str, overrides: list[str]) -> dict[str, list[float]]:
     """Train; the learning curve. Raises KeyboardInterrupt where Ctrl-C would end the training early."""
     with tempfile.TemporaryDirectory() as folder:
-        with watching(Clock()):
-            fit(config_of(task, overrides, Path(folder)))
+        fit_watched(config_of(task, overrides, Path(folder)), Clock())
         return learning_curve(Path(folder, "logs", "version_0", "metrics.csv"))
 
 

@@ -44,8 +44,9 @@ def load_objective(ckpt: str | Path) -> PerceptualLoss:
     """What a release file was trained to minimise. Raises FastStyleError if its style picture is another one here."""
     metadata = read_metadata(ckpt)
     module = StyleTransfer(metadata["config"] | {"init_from": None})
-    if file_sha256(module.style_image) != metadata["style"]["sha256"]:
-        raise FastStyleError(f"{module.style_image} is not the style picture that {ckpt} was trained with")
+    (style_image,) = module.style_images.values()
+    if file_sha256(style_image) != metadata["style"]["sha256"]:
+        raise FastStyleError(f"{style_image} is not the style picture that {ckpt} was trained with")
     return module.perceptual_loss
 
 

@@ -95,7 +95,7 @@ class Training:
             FlopCounterMode(display=False) as counter,
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16),
         ):
-            sum(self.module.terms(self.photos).values()).backward()
+            sum(self.module.stylized_terms(self.photos).values()).backward()
         return counter.get_total_flops()
 
 

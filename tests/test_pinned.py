@@ -31,7 +31,7 @@ def test_weights_after_four_steps(train_in_process, name):
     folder = train_in_process(name, *TINY_RUN, "max_steps=4", "init_from=null", *RUNS[name])
     tensors = load_file(folder / "model.safetensors")
     total = sum(tensor.double().abs().sum().item() for tensor in tensors.values())
-    assert total == pytest.approx(WEIGHTS[name], rel=3e-4), "another order of sums, through Adam, is worth 1.5e-4"
+    assert total == pytest.approx(WEIGHTS[name], rel=3e-3), "other orders of sums, through Adam, are worth 1.5e-3"
 
 
 def test_a_picture_by_a_file_of_the_first_format(run, tmp_path):

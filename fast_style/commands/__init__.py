@@ -53,6 +53,8 @@ def run(name: str, work: Callable[[DictConfig], object]) -> None:
     try:
         main()
     except Exception as error:  # Hydra's have no common type
+        if isinstance(error.__cause__, FastStyleError):  # a job of a sweep, shown when it failed
+            sys.exit(1)
         with hydra.initialize_config_dir(str(folder_of(name)), version_base="1.3"):
             sys.exit(f"error: {explain(error, name)}")
 

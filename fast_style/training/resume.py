@@ -23,6 +23,12 @@ TAKES = {
 
 def check_resumable(path: str | Path, config: dict) -> None:
     """Raise CheckpointError unless `path` is a Lightning checkpoint of a run that `config` can go on with."""
+    if Path(path).is_dir():
+        raise CheckpointError(f"ckpt_path={path}: is a folder, give ckpt_path={path}/last.ckpt")
+    if not Path(path).is_file():
+        raise CheckpointError(f"ckpt_path={path}: no such file")
+    if Path(path).suffix == ".safetensors":
+        raise CheckpointError(f"ckpt_path={path}: a run goes on from its last.ckpt; init_from= begins with a model")
     checkpoint, _ = read_lightning(path)
     stored = checkpoint["hyper_parameters"]["config"]
     if task_of(stored) != task_of(config):

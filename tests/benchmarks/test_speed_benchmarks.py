@@ -56,7 +56,7 @@ def test_fast_step_is_the_plain_step(compose_config, vgg, precision, loss_error,
     expected.backward()
     module = module.to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-        loss = sum(module.terms(images).values())
+        loss = sum(module.stylized_terms(images).values())
     loss.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=loss_error)
     ours, plain = (
@@ -70,7 +70,7 @@ def test_the_paper_s_number_of_images(photo, vgg, tmp_path, monkeypatch):
     for index in range(4):
         photo(tmp_path / "photos" / f"{index}.png", 40, 48, seed=index)
     seen = []
-    monkeypatch.setattr("benchmarks.train_step.train", seen.append)
+    monkeypatch.setattr("benchmarks.train_step.fit", seen.append)
     monkeypatch.setattr("benchmarks.train_step.read_metadata", lambda _: {"losses": {"steps": 2500, "seconds": 80}})
     args = parse(["--device=cpu", f"--photos={tmp_path / 'photos'}", f"--weights={vgg('vgg16')[1]}", "--whole", "64"])
     assert whole(args, 64) == {
