@@ -69,7 +69,7 @@ def test_release(gallery, tmp_path, monkeypatch):
     half /= "mosaic.safetensors"
     assert half.stat().st_size < 0.8 * full.stat().st_size
     assert {value.dtype for value in load_file(half).values()} == {torch.float16}
-    photo = read_image(sample_photo(SAMPLE_PHOTO), 256)[0][None]
+    photo = read_image(sample_photo(SAMPLE_PHOTO), 384)[0][None]
     (from_half, name), (from_full, _) = load_transformer(half), load_transformer(full)
     assert name == "mosaic" and {value.dtype for value in from_half.state_dict().values()} == {torch.float32}
     assert (stylize(from_half, photo) - stylize(from_full, photo)).abs().max() < 0.01
@@ -86,7 +86,7 @@ def test_release(gallery, tmp_path, monkeypatch):
         assert f"| {metadata['losses'][f'val/{term}_loss']:.3f} |" in table
     assert commit() in table and "2 steps" in table and "Start: scratch." in table
     with Image.open(tmp_path / "checkpoints" / "mosaic.jpg") as sample:
-        assert max(sample.size) == 256
+        assert max(sample.size) == 384
     with Image.open(tmp_path / "docs" / "images" / "gallery.jpg") as sheet:
         assert sheet.size == (4 * 44 + 4, 44 + 4)
 
