@@ -31,7 +31,7 @@ class ConvLayer(nn.Sequential):
         super().__init__(nn.Conv2d(in_channels, out_channels, kernel_size, stride, amount, padding_mode=mode))
 
 
-PERIODS, FINE_PERIOD, DITHER_PERIOD = (61, 67, 71, 73, 79), 251, 257
+PERIODS, FINE_PERIOD, DITHER_PERIOD = (211, 223, 227, 229, 233), 509, 521  # primes
 DITHER = 0.5 / 255
 
 
