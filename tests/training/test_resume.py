@@ -58,7 +58,7 @@ def test_a_budget_that_is_spent(train_in_process):
         train_in_process("again", "budget=1s", f"ckpt_path={stopped / 'last.ckpt'}")
     longer = train_in_process("longer", "budget=3s", f"ckpt_path={stopped / 'last.ckpt'}")
     before, after = (read_metadata(folder / "model.safetensors")["losses"] for folder in (stopped, longer))
-    assert after["steps"] > before["steps"] and 2.5 < after["seconds"] < 6
+    assert after["steps"] > before["steps"] and after["seconds"] > before["seconds"]
 
 
 def test_seconds_are_those_of_all_parts(compose_config, tmp_path):
