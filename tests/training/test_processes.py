@@ -29,7 +29,10 @@ def environment(**variables):
     return kept | {"PYTHONPATH": str(ROOT)} | variables
 
 
-@pytest.mark.parametrize("task", ["style_transfer", "texture", "diverse_style_transfer"])
+SLOW = [pytest.param(task, marks=pytest.mark.slow) for task in ("texture", "diverse_style_transfer")]
+
+
+@pytest.mark.parametrize("task", ["style_transfer", *SLOW])
 def test_every_process_has_its_tensors_in_the_same_order(vgg, task):
     """Whatever the order of Python's sets, which differs from process to process."""
     arguments = (f"task={task}", *TINY_RUN, "max_steps=1", "run_dir=none", "objective=relative", "model.noise=true")
