@@ -25,6 +25,8 @@ from fast_style.writing import write_whole
 
 FORMAT = "fast_style transformer 1"
 GENERATOR_TASKS = {"texture": False, "diverse_style_transfer": True}  # whether its network sees a photo
+# Of the network in a Lightning checkpoint.
+PREFIXES = {**dict.fromkeys(GENERATOR_TASKS, "generator."), "multi_style": "multi_style_net."}
 
 
 class CheckpointError(FastStyleError):
@@ -200,10 +202,7 @@ def read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         config = checkpoint["hyper_parameters"]["config"]
-        task = task_of(config)
-        prefix = {"multi_style": "multi_style_net."}.get(
-            task, "generator." if task in GENERATOR_TASKS else "transformer."
-        )
+        prefix = PREFIXES.get(task_of(config), "transformer.")
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         return checkpoint, weights
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints

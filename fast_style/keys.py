@@ -64,6 +64,14 @@ def weights(value: object) -> float | list:
     return [weights(one) for one in value] if isinstance(value, list) and value else number(value)
 
 
+def one_or_more(value: object) -> str | list:
+    return several(text)(value) if isinstance(value, list) else text(value)
+
+
+def mixture(value: object) -> str | dict:
+    return {name: number(weight) for name, weight in value.items()} if isinstance(value, dict) else text(value)
+
+
 switch = choice(True, False)
 PRECISION = choice("auto", "32-true", "bf16-mixed", "16-mixed")
 
@@ -88,6 +96,7 @@ TRAIN = STYLE_AND_LOSS | {
     "seed": whole(0),
     "max_steps": optional(whole(), -1),
     "init_from": optional(text),
+    "styles": optional(one_or_more),
     "diversity_weight": number,
     "batch_size": whole(),
     "image_size": whole(),
@@ -122,6 +131,7 @@ INFER = {
     "ckpt": text,
     "input": optional(text),
     "output": optional(text),
+    "style": optional(mixture),
     "max_size": optional(whole()),
     "count": optional(whole()),
     "seed": optional(whole(0)),

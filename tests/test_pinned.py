@@ -1,4 +1,4 @@
-"""Numbers that no reshaping of the code may change: weights after some steps on a CPU, a stylised picture.
+"""Numbers that no reshaping of the code may change: a loss after some steps on a CPU, a stylised picture.
 
 They hold what the code gave, not what a paper says. A change of the mathematics changes them, and says so.
 """
@@ -10,28 +10,35 @@ import pytest
 import torch
 from conftest import TINY_RUN
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from fast_style.checkpoint import read_metadata
 from fast_style.networks.transformer_net import TransformerNet
 
-# Sums of absolute weights after four steps.
 WEIGHING = "objective.style_weights=[[0.7,1,1,0.4],[0.1,0.2,0.3,0.3]]"  # of the default when they were pinned
 RUNS = {
     "style_transfer": ["model.noise=false", "objective.style_weight=3", "optimizer.lr=4e-3", WEIGHING],
-    "paper": ["model=paper", "model.channels=[4,8]", "model.residual_blocks=1", "optimizer.lr=4e-3"],
+    "paper": [
+        "model=paper",
+        WEIGHING,
+        "objective.style_weight=5",
+        "model.channels=[4,8]",
+        "model.residual_blocks=1",
+        "optimizer.lr=4e-3",
+    ],
     "texture": ["task=texture", "objective=texture", "generator.channels=[8,8]"],
     "diverse": ["task=diverse_style_transfer", "objective=texture", "generator.channels=[8,8]", "diversity_weight=0.1"],
 }
 PICTURE = [107.8424, 54.4852, 108.6831, 146]
-WEIGHTS = {"style_transfer": 182.645075, "paper": 251.863955, "texture": 348.272168, "diverse": 369.979267}
+LOSSES = {"style_transfer": 9.70355, "paper": 10.8776, "texture": 2.928386, "diverse": 4.709754}
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_weights_after_four_steps(train_in_process, name):
+def test_held_out_loss_after_four_steps(train_in_process, name):
+    """Not the weights: biases before a norm do nothing, and Adam moves them by the sign of a rounding error."""
     folder = train_in_process(name, *TINY_RUN, "max_steps=4", "init_from=null", *RUNS[name])
-    tensors = load_file(folder / "model.safetensors")
-    total = sum(tensor.double().abs().sum().item() for tensor in tensors.values())
-    assert total == pytest.approx(WEIGHTS[name], rel=3e-3), "other orders of sums, through Adam, are worth 1.5e-3"
+    loss = read_metadata(folder / "model.safetensors")["losses"]["val/total_loss"]
+    assert loss == pytest.approx(LOSSES[name], rel=5e-4)
 
 
 def test_a_picture_by_a_file_of_the_first_format(run, tmp_path):

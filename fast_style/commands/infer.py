@@ -28,7 +28,7 @@ def import_modules(names: list[str]) -> None:
 def check_meaning(config: dict, network: nn.Module) -> None:
     """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
     if not isinstance(network, TextureGenerator):
-        kind, foreign = "has no noise: it stylises each photo in one way", ("count", "seed", "size")
+        kind, foreign = "stylises each photo in one way", ("count", "seed", "size")
     elif network.content:
         kind, foreign = "stylises photos at their own size", ("size",)
     else:

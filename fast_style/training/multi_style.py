@@ -14,7 +14,8 @@ from fast_style.errors import FastStyleError
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
-from fast_style.training.data_parallel import DataParallel
+from fast_style.overrides import infer_command
+from fast_style.training.data_parallel import DataParallel, sharing_cores
 from fast_style.training.style_transfer import photo_to_stylize
 from fast_style.training.task import Task
 from fast_style.training.warm_start import STATISTICS_LAYERS, start_styles, style_statistics
@@ -77,8 +78,8 @@ class MultiStyle(Task):
         styles = torch.from_numpy(generator.integers(len(self.style_images), size=len(batch))).to(batch.device)
         terms = self.training_terms(batch, styles)
         loss = terms.pop("loss")
-        self.log_terms("train", terms, len(batch))
-        return loss
+        # The value of the total, which says how far the training is, with the gradient of its logarithm.
+        return self.log_terms("train", terms, len(batch)) + (loss - loss.detach())
 
     def validation_step(self, batch: Tensor, batch_index: int) -> None:
         styles = torch.arange(len(batch), device=batch.device) % len(self.style_images)
@@ -88,8 +89,7 @@ class MultiStyle(Task):
 
     def speed_up(self, config: dict, device: torch.device) -> None:
         """On a CPU have every core compute steps for images of its own."""
-        cores, alone = torch.get_num_threads(), device.type == "cpu" and config["trainer"]["devices"] == 1
-        if config["data_parallel"] and alone and cores > 1 and config["batch_size"] % cores == 0:
+        if (cores := sharing_cores(config, device)) > 1:
             self.training_terms = DataParallel(self.styled_terms, self.multi_style_net, cores)
 
     def preview(self, batch: Tensor) -> Tensor:
@@ -109,4 +109,4 @@ class MultiStyle(Task):
         return folder / "stylized", failures
 
     def next_command(self, model: Path) -> str:
-        return f"Stylise a photo of your own:\n\n  python infer.py ckpt={model} input=photo.jpg style=all"
+        return f"Stylise a photo of your own:\n\n  {infer_command(model, 'input=photo.jpg', 'style=all')}"

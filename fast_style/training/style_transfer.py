@@ -14,7 +14,7 @@ from fast_style.hardware import why_not_compiled
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.transformer_net import TransformerNet
 from fast_style.overrides import infer_command
-from fast_style.training.data_parallel import DataParallel
+from fast_style.training.data_parallel import DataParallel, sharing_cores
 from fast_style.training.task import Task
 from fast_style.training.warm_start import initial_state
 
@@ -57,11 +57,6 @@ class StyleTransfer(Task):
 
     def speed_up(self, config: dict, device: torch.device) -> None:
         """Compile the steps on a GPU; on a CPU have every core compute steps for images of its own."""
-        # Batch norm mixes the images of a batch; the threads of several processes would be in each other's way.
-        can_share = (
-            device.type == "cpu" and config["model"].get("norm") == "instance" and config["trainer"]["devices"] == 1
-        )
-        cores = torch.get_num_threads()
         compiled = device.type == "cuda" if config["compile"] == "auto" else config["compile"]
         if compiled and (reason := why_not_compiled(device)):
             if config["compile"] is True:
@@ -70,7 +65,7 @@ class StyleTransfer(Task):
             compiled = False
         if compiled:
             self.training_terms = torch.compile(self.stylized_terms)
-        elif config["data_parallel"] and can_share and cores > 1 and config["batch_size"] % cores == 0:
+        elif (cores := sharing_cores(config, device)) > 1:
             self.training_terms = DataParallel(self.stylized_terms, self.transformer, cores)
 
     def preview(self, batch: Tensor) -> Tensor:

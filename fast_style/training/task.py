@@ -62,13 +62,10 @@ class Task(pl.LightningModule):
         raise NotImplementedError
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        return self._log_terms("train", batch, batch_index)
+        return self.log_terms("train", self.terms(batch, "train", batch_index), len(batch))
 
     def validation_step(self, batch: Tensor, batch_index: int) -> None:
-        self._log_terms("val", batch, batch_index)
-
-    def _log_terms(self, stage: str, batch: Tensor, batch_index: int) -> Tensor:
-        return self.log_terms(stage, self.terms(batch, stage, batch_index), len(batch))
+        self.log_terms("val", self.terms(batch, "val", batch_index), len(batch))
 
     def log_terms(self, stage: str, terms: dict[str, Tensor], batch_size: int) -> Tensor:
         """Log weighted terms, scalars by name, and their sum, which is returned."""

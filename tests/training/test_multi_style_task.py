@@ -81,7 +81,8 @@ def test_shared_out_among_cores(train_in_process, monkeypatch):
 
 
 @pytest.mark.parametrize("options, message", [
-    (("styles=null",), "needs styles="), (("styles=[cubism]",), "styles=cubism: no such file"),
+    (("styles=null",), "needs styles="), (("styles=5",), "styles=5: no such file"),
+    (("styles=[cubism]",), "styles=cubism: no such file"),
     (("styles=[mosaic,mosaic]",), "two pictures are named mosaic"),
     (("compile=true",), "not compiled"), (("model.norm=batch",), "model.norm must be instance"),
 ])  # fmt: skip
