@@ -122,6 +122,7 @@ TRAIN = STYLE_AND_LOSS | {
     "model.residual_blocks": whole(0),
     "model.kernel_sizes": several(whole(), 2),
     "model.noise": switch,
+    "model.skips": switch,
     "generator.channels": several(whole()),
     "generator.branch_channels": whole(),
     "generator.noise_channels": whole(),

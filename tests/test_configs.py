@@ -240,6 +240,7 @@ def test_the_paper(resolved):
         "padding": "input",
         "output": "tanh",
         "noise": False,
+        "skips": False,
     }
 
 

@@ -17,11 +17,19 @@ from fast_style.networks.transformer_net import TransformerNet
 
 WEIGHING = "objective.style_weights=[[0.7,1,1,0.4],[0.1,0.2,0.3,0.3]]"  # of the default when they were pinned
 RUNS = {
-    "style_transfer": ["model.noise=false", "objective.style_weight=3", "optimizer.lr=4e-3", WEIGHING],
+    "style_transfer": [
+        "model.noise=false",
+        "model.skips=false",
+        "objective.style_weight=3",
+        "objective.tone_weight=0.15",
+        "optimizer.lr=4e-3",
+        WEIGHING,
+    ],
     "paper": [
         "model=paper",
         WEIGHING,
         "objective.style_weight=5",
+        "objective.tone_weight=0.15",
         "model.channels=[4,8]",
         "model.residual_blocks=1",
         "optimizer.lr=4e-3",

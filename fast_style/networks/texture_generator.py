@@ -22,7 +22,7 @@ class ConvBlock(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, norm: str, padding: str):
         layers: list[nn.Module] = []
         for c_in, kernel_size in ((in_channels, 3), (out_channels, 3), (out_channels, 1)):
-            mode = padding if kernel_size > 1 else "zeros"  # of no width
+            mode = padding if kernel_size > 1 else "zeros"  # which pads nothing around a 1x1 kernel
             layers += [
                 nn.Conv2d(c_in, out_channels, kernel_size, padding=kernel_size // 2, padding_mode=mode),
                 NORMS[norm](out_channels),

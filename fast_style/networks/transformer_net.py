@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fast_style.errors import check_choice
+from fast_style.errors import FastStyleError, check_choice
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -120,6 +120,8 @@ class TransformerNet(nn.Module):
                      input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad
     output           linear | tanh (scaled to [0, 1])
     noise            whether noise is added to every residual block and after every upsampling; not in Johnson et al.
+    skips            whether the features of the way down are added on the way up, before what follows at the same
+                     resolution, each channel with a strength that is learnt and begins at 0; not in Johnson et al.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class TransformerNet(nn.Module):
         padding: str = "reflect",
         output: str = "linear",
         noise: bool = False,
+        skips: bool = False,
     ):
         super().__init__()
         self.scale = 2 ** (len(channels) - 1)
@@ -144,20 +147,27 @@ class TransformerNet(nn.Module):
         check_choice("model.norm", norm, NORMS)
         check_choice("model.upsampling", upsampling, ("nearest", "bilinear", "transposed"))
         check_choice("model.padding", padding, ("reflect", "input"))
+        if skips and padding == "input":
+            raise FastStyleError("model.skips=true needs model.padding=reflect: unpadded blocks return fewer pixels")
         check_choice("model.output", output, ("linear", "tanh"))
 
         layers: list[nn.Module] = []
+        sources, joints = [], []  # of the skips: places of the layers that get what is kept, and to which it is added
         for index, (c_in, c_out) in enumerate(zip([3, *channels], channels, strict=False)):
             conv = ConvLayer(c_in, c_out, 3, 2, outer) if index else ConvLayer(c_in, c_out, first, 1, outer)
             layers += [conv, NORMS[norm](c_out), nn.ReLU(inplace=True)]
+            sources.append(len(layers))
         for place in range(residual_blocks):
             extra = Noise(channels[-1], place, PERIODS[place % len(PERIODS)]) if noise else nn.Identity()
             layers += [ResidualBlock(channels[-1], norm, inner, extra)]
         for place, (c_in, c_out) in enumerate(zip(channels[:0:-1], channels[-2::-1], strict=True), residual_blocks):
             extra = [Noise(c_out, place, FINE_PERIOD)] if noise else []
             layers += [UpsampleConv(c_in, c_out, upsampling), *extra, NORMS[norm](c_out), nn.ReLU(inplace=True)]
+            joints.append(len(layers))
         layers += [ConvLayer(channels[0], 3, last, 1, outer)]
         self.layers = nn.Sequential(*layers)
+        self.skips = nn.ParameterList([torch.zeros(count) for count in channels[-2::-1]] if skips else [])
+        self.joints = dict(zip(joints, reversed(sources[:-1]), strict=True)) if skips else {}
         # What 8 bits round away: steps of a smooth sky are no edges, and a flat frame has something to normalise.
         self.dither = Noise(3, len(layers), DITHER_PERIOD, DITHER) if noise else nn.Identity()
         self.output = output
@@ -168,8 +178,19 @@ class TransformerNet(nn.Module):
         A linear output may leave [0, 1] slightly; clamp it before it becomes a picture.
         """
         height, width = content_images.shape[-2:]
-        stylized = self.layers(self._pad(self.dither(content_images)))[..., :height, :width]
+        stylized = self._transform(self._pad(self.dither(content_images)))[..., :height, :width]
         return (torch.tanh(stylized) + 1) / 2 if self.output == "tanh" else stylized
+
+    def _transform(self, x: Tensor) -> Tensor:
+        """The layers one after another, and the skips."""
+        kept, strengths = {}, iter(self.skips)
+        for place, layer in enumerate(self.layers):
+            if place in self.joints:
+                x = x + next(strengths)[:, None, None].to(x.dtype) * kept.pop(self.joints[place])
+            if place in self.joints.values():
+                kept[place] = x
+            x = layer(x)
+        return x
 
     def _pad(self, images: Tensor) -> Tensor:
         """Reflect to a multiple of the coarsest pixel, and to the smallest size that every convolution can reflect."""

@@ -8,6 +8,7 @@ import yaml
 from conftest import ROOT
 from torch import nn
 
+from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.transformer_net import Noise, ResidualBlock, TransformerNet, UpsampleConv, reflection_indices
 
 CONFIGS = ("johnson", "paper", "slim", "medium")
@@ -41,6 +42,7 @@ def test_johnson_is_the_default_and_has_the_published_layers():
         "padding": "reflect",
         "output": "linear",
         "noise": False,
+        "skips": False,
     }
     assert str(net) == str(build("johnson"))
     assert parameter_count(net) == 1_679_235
@@ -75,6 +77,8 @@ def test_parameter_count_follows_from_the_config(name):
         expected += conv(fine, coarse, 3) + 2 * coarse + conv(coarse, fine, 3) + 2 * fine
     if config["noise"]:
         expected += config["residual_blocks"] * channels[-1] + sum(channels[:-1])
+    if config["skips"]:
+        expected += sum(channels[:-1])
     assert parameter_count(build(name)) == expected
 
 
@@ -209,6 +213,27 @@ def test_noise_begins_elsewhere_for_other_images_in_training():
     torch.testing.assert_close(noise(images[1:]) - images[1:], added[1:])
     rolled = [noise.tile.roll((-down, -right), (0, 1)) for down in range(61) for right in range(61)]
     assert any(torch.allclose(tile[:12, :15], added[0, 0], atol=1e-5) for tile in rolled)
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_skips_add_what_has_the_same_resolution(noise):
+    """By hand, layer after layer; and at strength 0, where they begin, they add nothing."""
+    torch.manual_seed(0)
+    images = torch.rand(1, 3, 24, 32)
+    net = TransformerNet((4, 6, 8), residual_blocks=1, kernel_sizes=(3, 3), noise=noise, skips=True).eval()
+    plain = TransformerNet((4, 6, 8), residual_blocks=1, kernel_sizes=(3, 3), noise=noise).eval()
+    plain.load_state_dict({name: value for name, value in net.state_dict().items() if "skips" not in name})
+    torch.testing.assert_close(net(images), plain(images), rtol=0, atol=0)
+    half, full = (nn.init.normal_(strengths) for strengths in net.skips)
+    assert (len(half), len(full)) == (6, 4)
+    layers, up = list(net.layers), 4 if noise else 3
+    run = lambda x, first, last: nn.Sequential(*layers[first:last])(x)  # noqa: E731
+    fine = run(net.dither(images), 0, 3)
+    middle = run(fine, 3, 6)
+    x = run(middle, 6, 10 + up) + half[:, None, None] * middle
+    x = run(x, 10 + up, 10 + 2 * up) + full[:, None, None] * fine
+    torch.testing.assert_close(net(images), run(x, 10 + 2 * up, None))
+    torch.testing.assert_close(accelerate(net)(images), run(x, 10 + 2 * up, None), rtol=1e-4, atol=1e-5)
 
 
 def test_flat_parts_repeat_without_noise_only():

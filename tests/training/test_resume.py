@@ -30,18 +30,22 @@ def test_a_painting_may_move_and_no_other_take_its_place(train_in_process, photo
         train_in_process("c", "max_steps=3", f"style.image={moved}", "style.style_size=48", f"ckpt_path={stopped}")
 
 
+EARLIER = "model.noise=false", "model.skips=false", "objective.tone_weight=0"
+
+
 def test_what_an_earlier_version_did_not_store_was_its_default(train_in_process, tmp_path):
-    finished = train_in_process("finished", "max_steps=2", "model.noise=false", "objective.tone_weight=0")
+    finished = train_in_process("finished", "max_steps=2", *EARLIER)
     checkpoint = torch.load(finished / "last.ckpt", weights_only=True)
     hyper_parameters = checkpoint["hyper_parameters"]
     config = hyper_parameters["config"]
-    del config["objective"]["terms"], config["objective"]["tone_weight"], config["model"]["noise"]
+    del config["objective"]["terms"], config["objective"]["tone_weight"]
+    del config["model"]["noise"], config["model"]["skips"]
     del config["diversity_weight"], hyper_parameters["style_sha256"], checkpoint["callbacks"]["Timer"]
     torch.save(checkpoint, tmp_path / "earlier.ckpt")
     same = (f"ckpt_path={tmp_path / 'earlier.ckpt'}", "max_steps=3")
-    train_in_process("same", *same, "model.noise=false", "objective.tone_weight=0")
-    with pytest.raises(FastStyleError, match="another model.noise, objective.tone_weight: "):
-        train_in_process("other", *same, "model.noise=true", "objective.tone_weight=1")
+    train_in_process("same", *same, *EARLIER)
+    with pytest.raises(FastStyleError, match="another model.noise, model.skips, objective.tone_weight: "):
+        train_in_process("other", *same, "model.noise=true", "model.skips=true", "objective.tone_weight=1")
 
 
 @pytest.mark.parametrize("max_steps", [1, 2])
