@@ -21,6 +21,9 @@ from fast_style.commands import folder_of
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT))  # the benchmarks and the scripts are no part of the package
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core each: threads that wait for one another's cores spin
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 CHANNELS = {
     "vgg16": cfgs["D"],

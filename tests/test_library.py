@@ -1,12 +1,14 @@
 """What programs import, and what a wheel installs."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +117,19 @@ def test_train(tmp_path):
         train("style=mosaik")
     with pytest.raises(FastStyleError, match="give data.root="):
         train("data=folder")
+
+
+def test_the_example_of_the_readme_runs(tmp_path, photo, monkeypatch, capsys):
+    """Word for word, but for the size of the training."""
+    monkeypatch.chdir(tmp_path)
+    Path("checkpoints").symlink_to(ROOT / "checkpoints")
+    photo(Path("photo.jpg"), 32, 48)
+    (code,) = re.findall("```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert '"budget=60s"' in code
+    tiny = ("max_steps=2", "init_from=null", "run_dir=run", *TINY_RUN)
+    exec(code.replace('"budget=60s"', ", ".join(map(repr, tiny))), {})
+    assert Image.open("out.png").size == (48, 32)
+    assert "run/model.safetensors" in capsys.readouterr().out
 
 
 def test_importing_the_package_costs_nothing():

@@ -105,7 +105,7 @@ def halvings(size: int, coarsest_size: int) -> list[float]:
 
 
 def split(iterations: int, levels: int) -> list[int]:
-    """Iterations from the coarsest level to the finest: half as many at each, which is four times as dear."""
+    """Iterations from the coarsest level to the finest: half as many at each, where one costs four times as much."""
     return [max(1, iterations >> level) for level in range(levels)]
 
 
