@@ -101,6 +101,7 @@ TRAIN = STYLE_AND_LOSS | {
     "batch_size": whole(),
     "image_size": whole(),
     "optimizer.lr": positive,
+    "optimizer.gradient_clip": optional(positive),
     "optimizer.schedule": choice("constant", "cosine"),
     "optimizer.warmup_steps": whole(0),
     "precision": PRECISION,

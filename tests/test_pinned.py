@@ -23,6 +23,7 @@ RUNS = {
         "objective.style_weight=3",
         "objective.tone_weight=0.15",
         "optimizer.lr=4e-3",
+        "optimizer.gradient_clip=null",
         WEIGHING,
     ],
     "paper": [
@@ -33,6 +34,7 @@ RUNS = {
         "model.channels=[4,8]",
         "model.residual_blocks=1",
         "optimizer.lr=4e-3",
+        "optimizer.gradient_clip=null",
     ],
     "texture": ["task=texture", "objective=texture", "generator.channels=[8,8]"],
     "diverse": ["task=diverse_style_transfer", "objective=texture", "generator.channels=[8,8]", "diversity_weight=0.1"],

@@ -58,6 +58,8 @@ def keys_and_values(config: dict, sections: Collection[str]) -> dict[str, object
 
 def defaults(section: str) -> dict[str, object]:
     """What the keys of a section are where they are not given, as plain data."""
+    if section == "optimizer":
+        return {"gradient_clip": None}
     parameters = inspect.signature(TAKES[section]).parameters.items() if section in TAKES else ()
     given = {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}

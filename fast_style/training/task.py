@@ -77,9 +77,16 @@ class Task(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         """Adam, and its rate: linear warm-up, then constant (the paper), or a cosine down to zero at max_steps, which
         suits a short budget."""
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.optimizer["lr"], fused=True)
+        # With float16 a fused Adam undoes the scaling of the gradients itself: too late to clip them.
+        fused = self.trainer.precision != "16-mixed"
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.optimizer["lr"], fused=fused)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, **_: object) -> None:
+        """Shorten the gradient of all parameters to the norm optimizer.gradient_clip, if it is longer."""
+        if self.optimizer["gradient_clip"] is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.optimizer["gradient_clip"])
 
     def _rate(self, step: int) -> float:
         """The rate of a step as a part of the highest."""

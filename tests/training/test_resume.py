@@ -30,7 +30,7 @@ def test_a_painting_may_move_and_no_other_take_its_place(train_in_process, photo
         train_in_process("c", "max_steps=3", f"style.image={moved}", "style.style_size=48", f"ckpt_path={stopped}")
 
 
-EARLIER = "model.noise=false", "model.skips=false", "objective.tone_weight=0"
+EARLIER = "model.noise=false", "model.skips=false", "objective.tone_weight=0", "optimizer.gradient_clip=null"
 
 
 def test_what_an_earlier_version_did_not_store_was_its_default(train_in_process, tmp_path):
@@ -39,12 +39,12 @@ def test_what_an_earlier_version_did_not_store_was_its_default(train_in_process,
     hyper_parameters = checkpoint["hyper_parameters"]
     config = hyper_parameters["config"]
     del config["objective"]["terms"], config["objective"]["tone_weight"]
-    del config["model"]["noise"], config["model"]["skips"]
+    del config["model"]["noise"], config["model"]["skips"], config["optimizer"]["gradient_clip"]
     del config["diversity_weight"], hyper_parameters["style_sha256"], checkpoint["callbacks"]["Timer"]
     torch.save(checkpoint, tmp_path / "earlier.ckpt")
     same = (f"ckpt_path={tmp_path / 'earlier.ckpt'}", "max_steps=3")
     train_in_process("same", *same, *EARLIER)
-    with pytest.raises(FastStyleError, match="another model.noise, model.skips, objective.tone_weight: "):
+    with pytest.raises(FastStyleError, match="another model.noise, model.skips, objective.tone_weight, "):
         train_in_process("other", *same, "model.noise=true", "model.skips=true", "objective.tone_weight=1")
 
 

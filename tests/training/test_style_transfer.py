@@ -279,3 +279,17 @@ def test_trains_on_a_gpu(train_in_process, precision):
     folder = train_in_process("a", "max_steps=30", "data.count=2", "optimizer.lr=1e-2", *options, EVERY_STEP)
     losses = column(folder, "train/total_loss")
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_gradients_are_clipped(train_in_process):
+    """To next to nothing they all are: of the same direction, so Adam makes the same steps. Less than its epsilon, none."""
+    losses = {}
+    for clip in ("null", "1e-3", "1e-15"):
+        options = ("max_steps=3", "init_from=null", "optimizer.warmup_steps=0", f"optimizer.gradient_clip={clip}")
+        losses[clip] = read_metadata(train_in_process(clip, *options) / "model.safetensors")["losses"]["val/total_loss"]
+    untrained = read_metadata(
+        train_in_process("untrained", "max_steps=3", "init_from=null", "optimizer.lr=1e-12") / "model.safetensors"
+    )["losses"]["val/total_loss"]
+    assert losses["1e-15"] == pytest.approx(untrained, rel=1e-3)
+    assert losses["null"] != pytest.approx(untrained, rel=1e-2)
+    assert losses["1e-3"] != pytest.approx(untrained, rel=1e-2)
