@@ -282,7 +282,7 @@ def test_trains_on_a_gpu(train_in_process, precision):
 
 
 def test_gradients_are_clipped(train_in_process):
-    """To next to nothing they all are: of the same direction, so Adam makes the same steps. Less than its epsilon, none."""
+    """To 1e-3 they keep their direction, and Adam its steps; to less than its epsilon they are nothing."""
     losses = {}
     for clip in ("null", "1e-3", "1e-15"):
         options = ("max_steps=3", "init_from=null", "optimizer.warmup_steps=0", f"optimizer.gradient_clip={clip}")
