@@ -100,6 +100,9 @@ TRAIN = STYLE_AND_LOSS | {
     "diversity_weight": number,
     "batch_size": whole(),
     "image_size": whole(),
+    "short_side": optional(whole()),
+    "scale": choice(2, 4, 8),
+    "error": choice("feature", "pixel"),
     "optimizer.lr": positive,
     "optimizer.schedule": choice("constant", "cosine"),
     "optimizer.warmup_steps": whole(0),
@@ -125,6 +128,11 @@ TRAIN = STYLE_AND_LOSS | {
     "generator.channels": several(whole()),
     "generator.branch_channels": whole(),
     "generator.noise_channels": whole(),
+    "upscaler.width": whole(),
+    "upscaler.residual_blocks": whole(0),
+    "upscaler.kernel_sizes": several(whole(), 2),
+    "upscaler.residual": switch,
+    "upscaler.histogram_matching": switch,
 }
 
 INFER = {
