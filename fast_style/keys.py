@@ -128,6 +128,7 @@ TRAIN = STYLE_AND_LOSS | {
     "generator.channels": several(whole()),
     "generator.branch_channels": whole(),
     "generator.noise_channels": whole(),
+    "upscaler.scale": choice(2, 4, 8),
     "upscaler.width": whole(),
     "upscaler.residual_blocks": whole(0),
     "upscaler.kernel_sizes": several(whole(), 2),

@@ -80,7 +80,7 @@ class SuperResolution(Task):
         weighted = [f"objective.{name}_weight" for name in weighted]
         if weighted := weighted + ["objective.terms"] * bool(config["objective"]["terms"]):
             raise FastStyleError(f"{weighted[0]}: task=super_resolution has features alone: give objective=feature")
-        size, scale = config["image_size"], config["scale"]
+        size, scale = config["image_size"], config["upscaler"]["scale"]
         if size % scale or size < SMALLEST:
             raise FastStyleError(f"image_size={size}: must be a multiple of scale={scale}, and at least {SMALLEST}")
 
