@@ -13,6 +13,7 @@ from fast_style.errors import check_choice
 from fast_style.networks.transformer_net import NORMS, ConvLayer, ResidualBlock, UpsampleConv
 
 SCALES = (2, 4, 8)  # what doublings make; the paper has 4 and 8
+MOST_PIXELS = 2**21  # of output at a time, which take about a gigabyte
 
 
 def resize_bicubic(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -76,10 +77,12 @@ class Upscaler(nn.Module):
         check_choice("upscaler.upsampling", upsampling, ("nearest", "bilinear", "transposed"))
         check_choice("upscaler.padding", padding, ("zeros", "replicate"))  # images of one pixel have no reflection
         self.scale, self.residual, self.histogram_matching = scale, residual, histogram_matching
-        first, last = kernel_sizes
+        (first, last), doublings = kernel_sizes, scale.bit_length() - 1
+        # Pixels of the input that what is drawn may depend on in each direction; by instance norm on all.
+        self.reach = None if norm == "instance" else first // 2 + 2 * residual_blocks + 2 * doublings + last // 2
         layers = [ConvLayer(3, width, first, 1, padding), NORMS[norm](width), nn.ReLU(inplace=True)]
         layers += [ResidualBlock(width, norm, padding, nn.Identity()) for _ in range(residual_blocks)]
-        for _ in range(scale.bit_length() - 1):
+        for _ in range(doublings):
             layers += [UpsampleConv(width, width, upsampling), NORMS[norm](width), nn.ReLU(inplace=True)]
         layers += [ConvLayer(width, 3, last, 1, padding)]
         if residual:
@@ -92,9 +95,23 @@ class Upscaler(nn.Module):
 
         What is added to bicubic interpolation may leave [0, 1] slightly; clamp it before it becomes a picture.
         """
-        maps = self.layers(images).float()  # bfloat16, under autocast, is coarser than 8 bits a channel
+        # bfloat16, under autocast, is coarser than 8 bits a channel.
+        maps = (self.layers(images) if self.training else self._in_strips(images)).float()
         if self.residual:
             enlarged = resize_bicubic(images, tuple(maps.shape[-2:])) + maps
         else:
             enlarged = (torch.tanh(maps) + 1) / 2
         return match_histograms(enlarged, images) if self.histogram_matching and not self.training else enlarged
+
+    def _in_strips(self, images: Tensor) -> Tensor:
+        """What the layers make of images (B, 3, H, W): the same as at once, in memory that does not grow with H."""
+        count, _, height, width = images.shape
+        rows = MOST_PIXELS // (count * width * self.scale**2)
+        if self.reach is None or height <= rows:
+            return self.layers(images)
+        strips, rows = [], max(rows, self.reach)
+        for top in range(0, height, rows):
+            before = min(top, self.reach)
+            maps = self.layers(images[..., top - before : top + rows + self.reach, :])
+            strips.append(maps[..., before * self.scale : (before + rows) * self.scale, :])
+        return torch.cat(strips, -2)

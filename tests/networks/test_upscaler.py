@@ -9,6 +9,7 @@ from PIL import Image
 from skimage.exposure import match_histograms as reference_matching
 
 from fast_style.errors import FastStyleError
+from fast_style.networks import upscaler
 from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.upscaler import Upscaler, match_histograms, resize_bicubic
 
@@ -71,6 +72,19 @@ def test_what_is_drawn_does_not_depend_on_the_rest_of_the_picture(build):
     torch.nn.init.normal_(network.layers[-1][0].weight)
     whole, part = network(images), network(images[..., :40, :])
     torch.testing.assert_close(part[..., : 4 * 25, :], whole[..., : 4 * 25, :], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("height", [31, 60, 97])
+@pytest.mark.parametrize("name, scale", [(LIGHT, 4), (PAPER, 2)])
+@torch.no_grad()
+def test_a_large_image_in_strips_is_the_same(build, monkeypatch, name, scale, height):
+    network, images, seen = build(name, scale=scale, width=4, residual_blocks=2), torch.rand(2, 3, height, 10), []
+    torch.nn.init.normal_(network.layers[-1][0].weight)
+    whole = network(images)
+    network.layers.register_forward_hook(lambda module, inputs, _: seen.append(inputs[0].shape[2]))
+    monkeypatch.setattr(upscaler, "MOST_PIXELS", 2 * 10 * scale**2 * 30)
+    torch.testing.assert_close(network(images), whole, rtol=0, atol=1e-4)
+    assert len(seen) == -(-height // 30) and max(seen) <= 30 + 2 * network.reach
 
 
 @pytest.mark.parametrize("size", [(80, 52), (5, 3), (31, 13), (7, 26)], ids=str)
