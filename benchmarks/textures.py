@@ -22,9 +22,10 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torchvision.transforms.functional import center_crop
 
+from benchmarks.sheet import draw_sheet
 from benchmarks.timing import environment, now
 from fast_style.checkpoint import load_network
 from fast_style.commands import CONFIGS
@@ -42,7 +43,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 TEXTURES = ["composition", "great_wave", "ink_wash", "mosaic", "starry_night"]
-TITLE_HEIGHT, LABEL_HEIGHT, GAP = 28, 22, 6
 
 
 def config(name: str, texture: Path, args: argparse.Namespace, *overrides: str) -> DictConfig:
@@ -97,7 +97,7 @@ def gram_error(picture: Path, texture: Path) -> float:
 
 
 def draw_row(texture: str, methods: dict[str, Callable], args: argparse.Namespace, keep: Callable) -> list[tuple]:
-    """[(picture file, label)] of the texture and of each method; `keep` is given each method's figures."""
+    """[(picture, label)] of the texture and of each method; `keep` is given each method's figures."""
     name, folder = Path(texture).stem, args.runs / Path(texture).stem
     source = folder / "texture.png"
     cut_square(texture, args.size, source)
@@ -109,23 +109,7 @@ def draw_row(texture: str, methods: dict[str, Callable], args: argparse.Namespac
         figures = {"seconds": round(now() - begun, 1)} | figures | {"gram_error": gram_error(picture, source)}
         keep(name, method, figures)
         row.append((picture, f"{figures['seconds']:.3g} s, error {figures['gram_error']:.2g}"))
-    return row
-
-
-def draw_sheet(rows: list[list[tuple[Path, str]]], titles: list[str], size: int) -> Image.Image:
-    width, height = size + GAP, size + LABEL_HEIGHT
-    sheet = Image.new("RGB", (len(titles) * width - GAP, TITLE_HEIGHT + len(rows) * height), "white")
-    draw, middle = ImageDraw.Draw(sheet), size / 2
-    for column, title in enumerate(titles):
-        place = (column * width + middle, TITLE_HEIGHT / 2)
-        draw.text(place, title, "black", ImageFont.load_default(17), "mm")
-    for index, row in enumerate(rows):
-        top = TITLE_HEIGHT + index * height
-        for column, (picture, label) in enumerate(row):
-            sheet.paste(Image.open(picture), (column * width, top))
-            place = (column * width + middle, top + size + LABEL_HEIGHT / 2 - 1)
-            draw.text(place, label, "black", ImageFont.load_default(14), "mm")
-    return sheet
+    return [(Image.open(picture), label) for picture, label in row]
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

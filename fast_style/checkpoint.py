@@ -21,12 +21,17 @@ from fast_style.errors import FastStyleError, one_line
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.networks.upscaler import Upscaler
 from fast_style.writing import write_whole
 
 FORMAT = "fast_style transformer 1"
 GENERATOR_TASKS = {"texture": False, "diverse_style_transfer": True}  # whether its network sees a photo
 # Of the network in a Lightning checkpoint.
-PREFIXES = {**dict.fromkeys(GENERATOR_TASKS, "generator."), "multi_style": "multi_style_net."}
+PREFIXES = {
+    **dict.fromkeys(GENERATOR_TASKS, "generator."),
+    "multi_style": "multi_style_net.",
+    "super_resolution": "upscaler.",
+}
 
 
 class CheckpointError(FastStyleError):
@@ -51,6 +56,8 @@ def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> 
     if task == "multi_style":
         names = record.get("names") or [style["name"] for style in record["styles"]]
         return MultiStyleNet(arguments, names, state_dict["statistics"])
+    if task == "super_resolution":
+        return Upscaler(**arguments)
     if (target := arguments.pop("_target_", None)) is None:
         return TransformerNet(**arguments)
     module, _, name = target.rpartition(".")
@@ -61,16 +68,18 @@ def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> 
 
 def section_of(record: dict) -> str:
     """The section of a config or of metadata that holds the arguments of its network."""
-    return "generator" if task_of(record) in GENERATOR_TASKS else "model"
+    task = task_of(record)
+    return "generator" if task in GENERATOR_TASKS else "upscaler" if task == "super_resolution" else "model"
 
 
 def save_release(
     path: str | Path, network: nn.Module, config: dict, styles: dict[str, Path], losses: dict[str, float]
 ) -> None:
     """Write a network to safetensors, with the resolved config, its styles' names, pictures and hashes, losses and
-    versions."""
+    versions. A network of no style has a name for its pictures, style.name of the config."""
     section = section_of(config)
     described = [{"name": name, "image": path.name, "sha256": file_sha256(path)} for name, path in styles.items()]
+    described = described or [{"name": config["style"]["name"]}]
     metadata = {
         "format": FORMAT,
         "task": task_of(config),
@@ -138,7 +147,7 @@ def read_metadata(path: str | Path) -> dict:
 
 def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
     """The network of a release file, or of the one in a run's folder, or of a Lightning .ckpt, in eval mode, and the
-    name of its style.
+    name of its style: what its pictures are called by.
 
     Only tensors and plain data are read; nothing in the file is executed. Raises CheckpointError, with the config `key`
     that named a missing file.
@@ -188,12 +197,14 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
-    """As load_network, where nothing will do but a network that makes a picture of a photo alone."""
+    """As load_network, where nothing will do but a network that paints a photo in one style."""
     network, style = load_network(path, key)
     if isinstance(network, MultiStyleNet):
         raise CheckpointError(f"{key}={path} has several styles: give a model of one")
     if isinstance(network, TextureGenerator):
         raise CheckpointError(f"{key}={path} draws textures or variants: give a model of task=style_transfer")
+    if isinstance(network, Upscaler):
+        raise CheckpointError(f"{key}={path} enlarges photos: give a model of task=style_transfer")
     return network, style
 
 

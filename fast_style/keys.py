@@ -100,6 +100,9 @@ TRAIN = STYLE_AND_LOSS | {
     "diversity_weight": number,
     "batch_size": whole(),
     "image_size": whole(),
+    "short_side": optional(whole()),
+    "scale": choice(2, 4, 8),
+    "error": choice("feature", "pixel"),
     "optimizer.lr": positive,
     "optimizer.gradient_clip": optional(positive),
     "optimizer.schedule": choice("constant", "cosine"),
@@ -127,6 +130,12 @@ TRAIN = STYLE_AND_LOSS | {
     "generator.channels": several(whole()),
     "generator.branch_channels": whole(),
     "generator.noise_channels": whole(),
+    "upscaler.scale": choice(2, 4, 8),
+    "upscaler.width": whole(),
+    "upscaler.residual_blocks": whole(0),
+    "upscaler.kernel_sizes": several(whole(), 2),
+    "upscaler.residual": switch,
+    "upscaler.histogram_matching": switch,
 }
 
 INFER = {

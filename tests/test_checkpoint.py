@@ -24,6 +24,7 @@ from fast_style.checkpoint import (
 from fast_style.data.styles import file_sha256
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.networks.upscaler import Upscaler
 
 LOSSES = {"val/total_loss": 1.25, "steps": 7}
 
@@ -201,6 +202,20 @@ def test_a_generator_file_cannot_either(generator):
     _, path = generator()
     edit(path, "generator", json.dumps({"channels": [4, 3, 30_000], "branch_channels": 30_000}))
     with pytest.raises(CheckpointError, match=f"{path}: its tensors are not those"):
+        load_network(path)
+
+
+def test_an_upscaler_file_cannot_either(tmp_path):
+    config = {"task": "super_resolution", "upscaler": {"scale": 2, "width": 4}, "style": {"name": "x2"}}
+    path = tmp_path / "u.safetensors"
+    save_release(path, Upscaler(2, 4), config, {}, LOSSES)
+    assert load_network(path)[0].scale == 2 and load_network(path)[1] == "x2"
+    for change in ({"width": 30_000}, {"residual_blocks": 10**9}, {"scale": 8}):
+        edit(path, "upscaler", json.dumps(config["upscaler"] | change))
+        with pytest.raises(CheckpointError, match=f"{path}: its tensors are not those"):
+            load_network(path)
+    edit(path, "upscaler", json.dumps(config["upscaler"] | {"scale": 2**70}))
+    with pytest.raises(CheckpointError, match=f"{path} does not fit"):
         load_network(path)
 
 

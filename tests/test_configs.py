@@ -20,6 +20,7 @@ from fast_style.losses import PerceptualLoss
 from fast_style.networks.loss_network import LOSS_NETWORKS, load_loss_network
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.networks.upscaler import Upscaler
 from fast_style.overrides import names_of
 from fast_style.training.task import Task
 
@@ -63,7 +64,7 @@ def resolved(compose_config, tmp_path):
 def test_every_file_is_covered():
     groups = {path.parent.name for path in GROUPS}
     assert groups == {
-        "style", "data", "model", "generator", "loss_network", "objective", "trainer", "logger"
+        "style", "data", "model", "generator", "upscaler", "loss_network", "objective", "trainer", "logger"
     }  # fmt: skip
     assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "optimize.yaml"}
     assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + 3
@@ -107,7 +108,8 @@ def test_every_declared_key_is_one_of_a_config(resolved, compose_config):
 
 
 def test_the_shipped_values_are_of_their_kinds(resolved, compose_config):
-    for overrides in ([], ["experiment=johnson2016"], *([f"task={path.stem}"] for path in TASKS_OF_TRAINING)):
+    experiments = ([f"experiment={path.stem}"] for path in EXPERIMENTS)
+    for overrides in ([], *experiments, *([f"task={path.stem}"] for path in TASKS_OF_TRAINING)):
         config = resolved(*overrides)
         before = copy.deepcopy(config)
         check_keys(config, TRAIN)
@@ -166,6 +168,13 @@ def test_generators_are_arguments_of_the_network(path):
     TextureGenerator(**generator)
 
 
+@pytest.mark.parametrize("path", files_of("upscaler"), ids=relative)
+def test_upscalers_are_arguments_of_the_network(resolved, path):
+    assert set(yaml.safe_load(path.read_text())) == arguments(Upscaler), "a release file states them all"
+    for scale in (2, 4, 8):
+        assert Upscaler(**resolved(f"upscaler={path.stem}", f"scale={scale}")["upscaler"]).scale == scale
+
+
 @pytest.mark.parametrize("path", files_of("objective"), ids=relative)
 def test_objectives_are_arguments_of_the_loss(path):
     config = yaml.safe_load(path.read_text())
@@ -200,6 +209,8 @@ def test_data_can_be_built(compose_config, photo, tmp_path, path):
     content_images = instantiate(cfg.data, _convert_="all")
     assert type(content_images).__name__.lower() == path.stem
     assert (content_images.image_size, content_images.batch_size, content_images.seed) == (cfg.image_size, 3, 7)
+    assert content_images.short_side == 288
+    assert instantiate(cfg.data, _convert_="all", short_side=300).short_side == 300
 
 
 @pytest.mark.parametrize("path", files_of("trainer"), ids=relative)
@@ -242,6 +253,30 @@ def test_the_paper(resolved):
         "noise": False,
         "skips": False,
     }
+
+
+def test_the_super_resolution_of_the_paper(resolved):
+    """Johnson et al. 2016, section 4.2 and the supplement."""
+    config = resolved("experiment=johnson2016_sr")
+    assert (config["max_steps"], config["batch_size"], config["image_size"]) == (200_000, 4, 288)
+    assert config["task"]["name"] == "super_resolution" and (config["scale"], config["error"]) == (4, "feature")
+    assert config["optimizer"] == {**config["optimizer"], "lr": 1e-3, "schedule": "constant", "warmup_steps": 0}
+    assert config["objective"]["content_layers"] == ["relu2_2"] and config["objective"]["error"] == "mean_squared"
+    assert (config["loss_network"]["name"], config["precision"]) == ("vgg16_caffe", "32-true")
+    assert config["data"]["_target_"] == "fast_style.data.content.Coco"
+    assert config["upscaler"] == {
+        "scale": 4,
+        "width": 64,
+        "residual_blocks": 4,
+        "kernel_sizes": [9, 9],
+        "norm": "batch",
+        "upsampling": "transposed",
+        "padding": "zeros",
+        "residual": False,
+        "histogram_matching": True,
+    }
+    assert resolved("scale=8", "experiment=johnson2016_sr")["upscaler"]["scale"] == 8
+    assert resolved("scale=8", "experiment=johnson2016_sr")["style"]["name"] == "x8"
 
 
 @pytest.mark.parametrize("path", TASKS_OF_TRAINING, ids=relative)

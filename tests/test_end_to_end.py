@@ -571,9 +571,41 @@ def test_variants_of_photos(run_here, diverse, photo, tmp_path, monkeypatch):
     assert finished.returncode == 0 and (tmp_path / "one.png").read_bytes() == made[0].read_bytes(), finished.stderr
 
 
+@pytest.fixture(scope="session")
+def upscaler(tmp_path_factory, run):
+    """The model of a finished `python train.py task=super_resolution`."""
+    folder = tmp_path_factory.mktemp("upscaler")
+    tiny = (*TINY_RUN, "short_side=36", "upscaler.width=4", "max_steps=2")
+    finished = run("train.py", "task=super_resolution", "scale=4", *tiny, f"hydra.run.dir={folder}")
+    assert finished.returncode == 0, finished.stderr
+    assert size_of(folder / "enlarged.png") == (1200, 1804) and not (folder / "stylized.png").exists()
+    assert size_of(folder / "previews" / "step_000002.png") == (148, 148), "four photos, four columns"
+    assert f"python infer.py ckpt={folder}/model.safetensors input=photo.jpg" in finished.stdout
+    return folder / "model.safetensors"
+
+
+def test_enlarging(run_here, upscaler, photo, tmp_path, monkeypatch):
+    """Four times the size to the pixel, alpha too; what has been enlarged is no input of the next run."""
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "photos" / "a.png", 21, 13)
+    photo(tmp_path / "photos" / "b.png", 40, 20, mode="RGBA")
+    for _ in range(2):
+        finished = run_here("infer.py", f"ckpt={upscaler}", "input=photos", "max_size=30", "precision=32-true")
+        assert finished.returncode == 0 and "wrote 2 images" in finished.stdout, finished.stderr
+    assert size_of(tmp_path / "photos" / "a_x4.png") == (84, 52)
+    assert size_of(tmp_path / "photos" / "b_x4.png") == (120, 60)
+    alpha = Image.open(tmp_path / "photos" / "b.png").resize((15, 30), Image.Resampling.BICUBIC, reducing_gap=3)
+    expected = alpha.getchannel("A").resize((60, 120), Image.Resampling.BICUBIC)
+    found = Image.open(tmp_path / "photos" / "b_x4.png").getchannel("A")
+    assert np.abs(np.asarray(found, int) - np.asarray(expected, int)).max() <= 1
+
+
 @pytest.mark.parametrize(
     "kind, overrides, parts",
     [
+        ("upscaler", ["input=photo.png", "style=mosaic"], ["style=mosaic", "enlarges"]),
+        ("upscaler", ["input=photo.png", "size=64"], ["size=64", "enlarges"]),
+        ("upscaler", [], ["input="]),
         ("model", ["input=photo.png", "count=3"], ["count=3", "in one way"]),
         ("model", ["input=photo.png", "size=64"], ["size=64"]),
         ("texture", ["input=photo.png"], ["input=photo.png", "from noise alone"]),

@@ -1,4 +1,4 @@
-"""Stylise images: python infer.py ckpt=model.safetensors input=photo.jpg, or draw textures: ... count=4 size=512"""
+"""Stylise or enlarge images: python infer.py ckpt=model.safetensors input=photo.jpg; draw textures: ckpt=... count=4"""
 
 import sys
 from importlib import import_module
@@ -15,6 +15,7 @@ from fast_style.keys import INFER, check_keys
 from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.upscaler import Upscaler
 
 
 def import_modules(names: list[str]) -> None:
@@ -27,7 +28,9 @@ def import_modules(names: list[str]) -> None:
 
 def check_meaning(config: dict, network: nn.Module) -> None:
     """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
-    if not isinstance(network, TextureGenerator):
+    if isinstance(network, Upscaler):
+        kind, foreign = "enlarges each photo in one way", ("style", "count", "seed", "size")
+    elif not isinstance(network, TextureGenerator):
         kind, foreign = "stylises each photo in one way", ("count", "seed", "size")
     elif network.content:
         kind, foreign = "stylises photos at their own size", ("size",)

@@ -144,13 +144,25 @@ class StepSampler:
 
 
 class ContentImages(pl.LightningDataModule):
-    """Training crops and held-out centre crops, (B, 3, image_size, image_size) RGB in [0, 1]."""
+    """Training crops and held-out centre crops, (B, 3, image_size, image_size) RGB in [0, 1].
 
-    def __init__(self, image_size: int, batch_size: int, seed: int, num_workers: int | None = None):
+    short_side  that images are resized to first; None: CROP_MARGIN times image_size
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        batch_size: int,
+        seed: int,
+        num_workers: int | None = None,
+        short_side: int | None = None,
+    ):
         super().__init__()
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
         self.num_workers = self.default_workers if num_workers is None else num_workers
-        self.short_side = round(image_size * CROP_MARGIN)
+        self.short_side = short_side or round(image_size * CROP_MARGIN)
+        if self.short_side < image_size:
+            raise ContentError(f"short_side={short_side}: must be at least image_size={image_size}")
 
     # Decoding wants processes of its own; a few, since a crop costs milliseconds and a step many of them.
     default_workers = min(8, (os.cpu_count() or 2) // 2)

@@ -14,6 +14,7 @@ from torch import Tensor
 from fast_style.data.images import read_image, write_image
 from fast_style.errors import FastStyleError, one_line
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.networks.upscaler import Upscaler, resize_bicubic
 
 WAITING_PIXELS = 2**25  # of images that wait for others of their size: 0.4 GB
 
@@ -28,9 +29,10 @@ class Picture(NamedTuple):
 
 
 @torch.inference_mode()
-def stylize(transformer: TransformerNet, content_images: Tensor, precision: str = "32-true") -> Tensor:
+def stylize(transformer: TransformerNet | Upscaler, content_images: Tensor, precision: str = "32-true") -> Tensor:
     """Stylise RGB images (B, 3, H, W) in [0, 1]: float32 of the same size, in [0, 1], on the transformer's device.
 
+    What an Upscaler makes of them is larger, by its scale.
     `precision` is Lightning's name: 32-true, bf16-mixed or 16-mixed.
     """
     device = next(transformer.parameters()).device
@@ -40,8 +42,14 @@ def stylize(transformer: TransformerNet, content_images: Tensor, precision: str 
     return stylized.float().clamp(0, 1)
 
 
+def fitting_alpha(alpha: Tensor, image: Tensor) -> Tensor:
+    """Alpha (1, h, w) of an image that has become (3, H, W), which may be larger: (1, H, W) in [0, 1]."""
+    size = tuple(image.shape[1:])
+    return alpha if alpha.shape[1:] == size else resize_bicubic(alpha[None], size)[0].clamp(0, 1)
+
+
 def stylize_files(
-    transformer: TransformerNet,
+    transformer: TransformerNet | Upscaler,
     files: dict[Path, Path],
     max_size: int | None = None,
     batch_size: int = 1,
@@ -50,7 +58,8 @@ def stylize_files(
 ) -> dict[Path, str]:
     """Stylise image files, {input: output}, with a progress bar; images of equal size share a forward pass.
 
-    The next images are read and the last ones written meanwhile. Alpha goes through unchanged; the files state `maker`.
+    The next images are read and the last ones written meanwhile. Alpha goes through unchanged, or is enlarged with its
+    image; the files state `maker`.
     A file that fails costs only itself: returns {input: reason} of those.
     """
     transformer = transformer.to(memory_format=torch.channels_last)
@@ -60,7 +69,7 @@ def stylize_files(
             picture for batch in _batches(pictures, batch_size) for picture in _stylize(transformer, batch, precision)
         )
         written = _in_threads(pool, lambda picture: _write(picture, files[picture.path], maker), stylized, batch_size)
-        done = track(written, "stylising", total=len(files))
+        done = track(written, "enlarging" if isinstance(transformer, Upscaler) else "stylising", total=len(files))
         return {picture.path: picture.failure for picture in done if picture.failure}
 
 
@@ -86,7 +95,8 @@ def _write(picture: Picture, target: Path, maker: str | None) -> Picture:
     if picture.failure:
         return picture
     try:
-        write_image(target, picture.image, picture.alpha, maker)
+        alpha = None if picture.alpha is None else fitting_alpha(picture.alpha, picture.image)
+        write_image(target, picture.image, alpha, maker)
         return Picture(picture.path)
     except FastStyleError as error:
         return Picture(picture.path, failure=str(error))
@@ -108,7 +118,7 @@ def _batches(pictures: Iterable[Picture], batch_size: int) -> Iterator[list[Pict
     yield from waiting.values()
 
 
-def _stylize(transformer: TransformerNet, batch: list[Picture], precision: str) -> list[Picture]:
+def _stylize(transformer: TransformerNet | Upscaler, batch: list[Picture], precision: str) -> list[Picture]:
     """The pictures of a batch, all of one size or all failures, stylised."""
     if batch[0].failure:
         return batch

@@ -14,7 +14,7 @@ from fast_style.checkpoint import load_network
 from fast_style.data.images import read_image
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device, pick_precision
-from fast_style.inference.stylize import stylize
+from fast_style.inference.stylize import fitting_alpha, stylize
 from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
@@ -23,7 +23,8 @@ Picture = str | Path | bytes | Image.Image | np.ndarray | Tensor
 
 
 class Stylizer:
-    """A trained style. What goes in comes out, of the same kind and the same size:
+    """A trained style. What goes in comes out, of the same kind and the same size, or, by a model of
+    task=super_resolution, as many times as large as that says:
 
     a path or a PIL image   a PIL image, with the alpha of the photo
     bytes                   bytes: a JPEG for a JPEG, else a PNG
@@ -90,12 +91,13 @@ def painted(picture: Picture | Sequence[Picture], paint: Callable[[Tensor], Tens
 
 
 def painted_tensor(images: Tensor, paint: Callable[[Tensor], Tensor]) -> Tensor:
-    """(3, H, W) or (B, 3, H, W), uint8 or float in [0, 1] -> the same."""
+    """(3, H, W) or (B, 3, H, W), uint8 or float in [0, 1] -> the same, of the size that `paint` gives."""
     if images.ndim not in (3, 4) or images.shape[-3] != 3 or 0 in images.shape:
         raise FastStyleError(f"an RGB picture has three channels, or is a batch of such: not {tuple(images.shape)}")
     integers = images.dtype == torch.uint8
     batch = (images if images.ndim == 4 else images[None]).float()
-    stylized = paint(batch / 255 if integers else batch).reshape(images.shape).to(images.device)
+    stylized = paint(batch / 255 if integers else batch).to(images.device)
+    stylized = stylized if images.ndim == 4 else stylized[0]
     return (stylized * 255).round().to(torch.uint8) if integers else stylized.to(images.dtype)
 
 
@@ -103,7 +105,7 @@ def painted_file(file: str | Path | BytesIO, paint: Callable[[Tensor], Tensor], 
     image, alpha = read_image(file, max_size)
     pixels = painted_tensor(image, paint)
     if alpha is not None:
-        pixels = torch.cat([pixels, alpha])
+        pixels = torch.cat([pixels, fitting_alpha(alpha, pixels)])
     return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
 
 

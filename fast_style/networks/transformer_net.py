@@ -19,7 +19,7 @@ class InstanceNorm(nn.InstanceNorm2d):
         super().__init__(channels, affine=True)
 
 
-NORMS = {"instance": InstanceNorm, "batch": nn.BatchNorm2d}
+NORMS = {"instance": InstanceNorm, "batch": nn.BatchNorm2d, "none": nn.Identity}
 
 
 class ConvLayer(nn.Sequential):
@@ -114,7 +114,7 @@ class TransformerNet(nn.Module):
     channels         feature maps at full resolution, at 1/2, at 1/4, ... : one downsampling less than entries
     residual_blocks  at the coarsest resolution
     kernel_sizes     of the first and of the last convolution
-    norm             instance | batch
+    norm             instance | batch | none
     upsampling       nearest | bilinear | transposed
     padding          reflect: every convolution pads by reflection
                      input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad

@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor, nn
 
+from fast_style.checkpoint import section_of
+
 
 def sharing_cores(config: dict, device: torch.device) -> int:
     """How many cores may each train on images of their own; 1 where one process should do without, as a config says."""
     # Batch norm mixes the images of a batch; the threads of several processes would be in each other's way.
-    alone = device.type == "cpu" and config["trainer"]["devices"] == 1 and config["model"].get("norm") == "instance"
+    separable = config[section_of(config)].get("norm") in ("instance", "none")
+    alone = device.type == "cpu" and config["trainer"]["devices"] == 1 and separable
     cores = torch.get_num_threads()
     return cores if config["data_parallel"] and alone and config["batch_size"] % cores == 0 else 1
 

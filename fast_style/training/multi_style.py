@@ -17,13 +17,13 @@ from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.overrides import infer_command
 from fast_style.training.data_parallel import DataParallel, sharing_cores
 from fast_style.training.style_transfer import photo_to_stylize
-from fast_style.training.task import Task
+from fast_style.training.task import StyleTask
 from fast_style.training.warm_start import STATISTICS_LAYERS, start_styles, style_statistics
 
 ROWS = 8  # styles that a preview shows
 
 
-class MultiStyle(Task):
+class MultiStyle(StyleTask):
     """Every image of a batch gets a style of its own, a function of the seed, the step and the process alone."""
 
     def __init__(self, config: dict):

@@ -10,12 +10,14 @@ from fast_style.losses import PerceptualLoss
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.networks.upscaler import Upscaler
 from fast_style.training.callbacks import Budget, parse_duration
 
 # What takes the keys of a section; where an earlier version had no such key, it stands for the default.
 TAKES = {
     "model": TransformerNet,
     "generator": TextureGenerator,
+    "upscaler": Upscaler,
     "loss_network": load_loss_network,
     "objective": PerceptualLoss,
 }
@@ -33,9 +35,12 @@ def check_resumable(path: str | Path, config: dict) -> None:
     stored = checkpoint["hyper_parameters"]["config"]
     if task_of(stored) != task_of(config):
         raise CheckpointError(f"ckpt_path={path} was trained with task={task_of(stored)}: give the same to go on")
-    sections = [section_of(config), "loss_network", "objective", "optimizer", "seed", "batch_size", "image_size"]
+    sections = [section_of(config), "loss_network", "objective", "optimizer", "seed", "batch_size"]
+    sections += ["image_size", "short_side"]
     if task_of(config) in GENERATOR_TASKS:
         sections.append("diversity_weight")
+    if task_of(config) == "super_resolution":
+        sections.append("error")
     before, now = keys_and_values(stored, sections), keys_and_values(config, sections)
     other = [key for key in now | before if key not in before or key not in now or before[key] != now[key]]
     if other := [*other, *other_style(checkpoint["hyper_parameters"], config)]:
@@ -48,7 +53,7 @@ def keys_and_values(config: dict, sections: Collection[str]) -> dict[str, object
     """{"seed": 0, "objective.tv_weight": 3, ...} of those sections of a config; a missing key has its default."""
     flat = {}
     for name in sections:
-        section = config.get(name, 0)  # the default of the only number that once was missing, diversity_weight
+        section = config.get(name) or 0  # what once was missing, diversity_weight and short_side, is off by default
         if isinstance(section, dict):
             flat |= {f"{name}.{key}": value for key, value in (defaults(name) | section).items()}
         else:
@@ -68,6 +73,8 @@ def defaults(section: str) -> dict[str, object]:
 def other_style(stored: dict, config: dict) -> list[str]:
     """What of the styles differs from those of a checkpoint's hyperparameters: size, pictures wherever they lie."""
     before, style = stored["config"]["style"], config["style"]
+    if task_of(config) == "super_resolution":
+        return []
     pictures = find_styles(config["styles"]) if task_of(config) == "multi_style" else [style_picture(style)]
     if "style_sha256" in stored:
         same = stored["style_sha256"] == [file_sha256(picture) for picture in pictures]

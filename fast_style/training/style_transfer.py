@@ -15,7 +15,7 @@ from fast_style.inference.stylize import stylize_files
 from fast_style.networks.transformer_net import TransformerNet
 from fast_style.overrides import infer_command
 from fast_style.training.data_parallel import DataParallel, sharing_cores
-from fast_style.training.task import Task
+from fast_style.training.task import StyleTask
 from fast_style.training.warm_start import initial_state
 
 SAMPLE_PHOTO = "chelsea.png"
@@ -26,7 +26,7 @@ def photo_to_stylize(config: dict) -> Path:
     return Path(config["photo"]) if config["photo"] else sample_photo(SAMPLE_PHOTO)
 
 
-class StyleTransfer(Task):
+class StyleTransfer(StyleTask):
     """The main job."""
 
     def __init__(self, config: dict):

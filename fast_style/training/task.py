@@ -14,18 +14,16 @@ from fast_style.losses import load_perceptual_loss
 
 
 class Task(pl.LightningModule):
-    """A network that learns one style. `config` is the resolved training config as plain data, kept in checkpoints.
+    """A network that learns. `config` is the resolved training config as plain data, kept in checkpoints.
 
     A subclass sets `network` and has `terms`; what else it may say is below, with what most tasks say.
     """
 
+    style_images: dict[str, Path] = {}  # the pictures of styles that it learns, by name
+
     def __init__(self, config: dict):
         super().__init__()
-        path, style_size = style_picture(config["style"]), config["style"]["style_size"]
-        self.style_images = {config["style"]["name"]: path}  # by name; most tasks have one
-        self.style_picture = read_style_image(path, style_size)
-        self.save_hyperparameters({"config": config, "style_sha256": [file_sha256(path)]})
-        self.perceptual_loss = load_perceptual_loss(config["loss_network"], config["objective"], self.style_picture)
+        self.save_hyperparameters({"config": config})
         self.optimizer = config["optimizer"]
         self.max_steps = config["max_steps"]  # -1 until a budget sets it
 
@@ -100,6 +98,18 @@ class Task(pl.LightningModule):
         # While the speed is still measured there is no number of steps to fit the cosine to.
         progress = (step - warmup) / max(1, max_steps - warmup) if max_steps > 0 else 0.0
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+class StyleTask(Task):
+    """A network that learns one style."""
+
+    def __init__(self, config: dict):
+        super().__init__(config)
+        path, style_size = style_picture(config["style"]), config["style"]["style_size"]
+        self.style_images = {config["style"]["name"]: path}
+        self.style_picture = read_style_image(path, style_size)
+        self.save_hyperparameters({"style_sha256": [file_sha256(path)]})
+        self.perceptual_loss = load_perceptual_loss(config["loss_network"], config["objective"], self.style_picture)
 
 
 def task_class(config: dict) -> type[Task]:

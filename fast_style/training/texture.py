@@ -19,7 +19,7 @@ from fast_style.inference.stylize import stylize_files
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.overrides import infer_command
 from fast_style.training.style_transfer import photo_to_stylize
-from fast_style.training.task import Task
+from fast_style.training.task import StyleTask
 
 PICTURE_SIZE = (512, 512)  # of the texture that a training ends with
 VARIANTS = 2  # of each photo in a training step: the fewest that have a distance
@@ -52,7 +52,7 @@ def diversity(samples: Tensor) -> Tensor:
     return (distances.sum((-2, -1)) / (count * (count - 1))).mean()
 
 
-class GeneratorTask(Task):
+class GeneratorTask(StyleTask):
     """What both tasks of a TextureGenerator share.
 
     Noise is a function of the seed, the step and the place in the batch alone, so that a resumed run sees the noise it
