@@ -68,9 +68,14 @@ def starting_network(init_from: str | None, model: dict) -> nn.Module | None:
 
 
 def fitting(state_dict: dict[str, Tensor], model: dict, init_from: str) -> dict[str, Tensor]:
-    """The state itself. Raises FastStyleError if it is not that of the model."""
+    """The state itself, and skips of strength 0 for a model that has them where the state has none.
+
+    Raises FastStyleError if it is not that of the model.
+    """
+    network = TransformerNet(**model)
+    state_dict = {name: value for name, value in network.state_dict().items() if name.startswith("skips.")} | state_dict
     try:
-        TransformerNet(**model).load_state_dict(state_dict)
+        network.load_state_dict(state_dict)
     except (RuntimeError, TypeError) as error:
         raise FastStyleError(
             f"init_from={init_from} has another network than model=: give its model, or init_from=null"

@@ -12,6 +12,7 @@ from fast_style.checkpoint import FORMAT, load_network, read_metadata
 from fast_style.errors import FastStyleError
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
+from fast_style.networks.transformer_net import TransformerNet
 from fast_style.training.warm_start import STATISTICS_LAYERS, initial_state, start_styles, style_statistics
 
 MODEL = {"channels": [4, 8], "residual_blocks": 1}
@@ -136,6 +137,17 @@ def test_starting_from_nothing_or_from_another_style(trained):
     start = initial_state(str(release), read_metadata(release)["model"], torch.rand(1, 3, 32, 32))
     expected = load_network(release)[0].state_dict()
     assert all(torch.equal(start[name], expected[name]) for name in expected)
+
+
+def test_a_model_with_skips_starts_from_one_without(backbone_file):
+    """They begin at nothing: it paints the same."""
+    start = initial_state(str(backbone_file), MODEL | {"skips": True}, torch.rand(1, 3, 32, 32))
+    before = TransformerNet(**MODEL)
+    before.load_state_dict({name: value for name, value in start.items() if not name.startswith("skips.")})
+    network = TransformerNet(**MODEL, skips=True)
+    network.load_state_dict(start)
+    image = torch.rand(1, 3, 32, 32)
+    assert torch.equal(network(image), before(image))
 
 
 def test_auto_leaves_other_models_alone(compose_config):
