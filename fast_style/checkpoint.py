@@ -65,12 +65,12 @@ def section_of(record: dict) -> str:
 
 
 def save_release(
-    path: str | Path, network: nn.Module, config: dict, styles: dict[str, Path], losses: dict[str, float]
+    path: str | Path, network: nn.Module, config: dict, styles: dict[str, list[Path]], losses: dict[str, float]
 ) -> None:
     """Write a network to safetensors, with the resolved config, its styles' names, pictures and hashes, losses and
     versions."""
     section = section_of(config)
-    described = [{"name": name, "image": path.name, "sha256": file_sha256(path)} for name, path in styles.items()]
+    described = [describe_style(name, pictures) for name, pictures in styles.items()]
     metadata = {
         "format": FORMAT,
         "task": task_of(config),
@@ -87,6 +87,13 @@ def save_release(
         "config": config,
     }
     write_safetensors(path, network.state_dict(), metadata)
+
+
+def describe_style(name: str, pictures: list[Path]) -> dict:
+    """A style in metadata: its name, its picture and that one's hash, or lists of them."""
+    names, hashes = [picture.name for picture in pictures], [file_sha256(picture) for picture in pictures]
+    image, sha256 = (names, hashes) if len(pictures) > 1 else (names[0], hashes[0])
+    return {"name": name, "image": image, "sha256": sha256}
 
 
 def write_safetensors(path: str | Path, state_dict: dict[str, Tensor], metadata: dict) -> None:

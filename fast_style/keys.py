@@ -68,6 +68,12 @@ def one_or_more(value: object) -> str | list:
     return several(text)(value) if isinstance(value, list) else text(value)
 
 
+def pictures_of_styles(value: object) -> str | list | dict:
+    if isinstance(value, dict):
+        return {name: one_or_more(pictures) for name, pictures in value.items()}
+    return one_or_more(value)
+
+
 def mixture(value: object) -> str | dict:
     return {name: number(weight) for name, weight in value.items()} if isinstance(value, dict) else text(value)
 
@@ -77,7 +83,7 @@ PRECISION = choice("auto", "32-true", "bf16-mixed", "16-mixed")
 
 STYLE_AND_LOSS = {
     "style.name": text,
-    "style.image": optional(text),
+    "style.image": optional(one_or_more),
     "style.style_size": whole(),
     "style.original": switch,
     "loss_network.name": text,
@@ -96,7 +102,7 @@ TRAIN = STYLE_AND_LOSS | {
     "seed": whole(0),
     "max_steps": optional(whole(), -1),
     "init_from": optional(text),
-    "styles": optional(one_or_more),
+    "styles": optional(pictures_of_styles),
     "diversity_weight": number,
     "batch_size": whole(),
     "image_size": whole(),

@@ -230,8 +230,10 @@ def test_keys_that_do_not_compose_are_one_line(run_here, tmp_path, arguments, pa
     "arguments, parts",
     [
         (["style.image=5"], ["style.image=5", "no such file"]),
-        (["style.image=[a,b]"], ["style.image=['a', 'b']", "one name or path"]),
-        (["style.image=FOLDER"], ["style.image=", "is a folder"]),
+        (["style.image=[a,b]"], ["style.image=a: no such file"]),
+        (["style.image=[]"], ["style.image=[]", "such as [A,B]"]),
+        (["style.image={a: b}"], ["style.image={'a': 'b'}", "one name or path"]),
+        (["style.image=EMPTY"], ["style.image=", "no pictures in it"]),
         (["style.style_size=big"], ["style.style_size=big", "whole number"]),
         (["data=folder", "data.root=[a]"], ["data.root=['a']", "one name or path"]),
         (["data=folder", "data.root=FILE"], ["data.root=", "is a file"]),
@@ -263,7 +265,8 @@ def test_values_of_the_wrong_type_are_one_line(run_here, photo, tmp_path, monkey
     if "trainer=gpu" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU: not checked what is said where there is none")
     folder = photo(tmp_path / "photos" / "FILE.png", 8, 8).parent
-    for name, place in {"=FOLDER": folder, "=FILE": folder / "FILE.png"}.items():
+    (tmp_path / "empty").mkdir()
+    for name, place in {"=FOLDER": folder, "=EMPTY": tmp_path / "empty", "=FILE": folder / "FILE.png"}.items():
         arguments = [argument.replace(name, f"={place}") for argument in arguments]
     tiny = [key for key in TINY_RUN if not key.startswith("data.") and "trainer=gpu" not in arguments]
     finished = run_here("train.py", *tiny, "max_steps=1", "init_from=null", f"hydra.run.dir={tmp_path}/run", *arguments)

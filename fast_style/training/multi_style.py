@@ -1,6 +1,7 @@
 """task=multi_style: trains one network for several styles (Dumoulin et al. 2017)."""
 
 import threading
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from fast_style.data.images import read_image
-from fast_style.data.styles import file_sha256, find_styles, read_style_image
+from fast_style.data.styles import file_sha256, find_styles, read_style_images
 from fast_style.errors import FastStyleError
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.loss_network import load_loss_network
@@ -27,20 +28,20 @@ class MultiStyle(Task):
     """Every image of a batch gets a style of its own, a function of the seed, the step and the process alone."""
 
     def __init__(self, config: dict):
-        paths = find_styles(config["styles"])
-        super().__init__(config | {"style": config["style"] | {"image": str(paths[0])}})
-        hashes = [file_sha256(path) for path in paths]
-        self.save_hyperparameters({"config": config, "names": [path.stem for path in paths], "style_sha256": hashes})
-        self.style_images = {path.stem: path for path in paths}
-        size = config["style"]["style_size"]
-        self.pictures = [read_style_image(path, size) for path in paths]
-        grams = [self.perceptual_loss.style_grams(picture) for picture in self.pictures]
+        styles = find_styles(config["styles"])
+        first = next(iter(styles.values()))
+        super().__init__(config | {"style": config["style"] | {"image": [str(path) for path in first]}})
+        hashes = [file_sha256(path) for path in chain(*styles.values())]
+        self.save_hyperparameters({"config": config, "names": list(styles), "style_sha256": hashes})
+        self.styles = styles
+        self.pictures = [read_style_images(paths, config["style"]["style_size"]) for paths in styles.values()]
+        grams = [self.perceptual_loss.style_grams(pictures) for pictures in self.pictures]
         for name in grams[0]:
             self.register_buffer(f"all_{name}", torch.cat([gram[name] for gram in grams]), persistent=False)
         self.gram_names = list(grams[0])
         judge = load_loss_network("distilled", STATISTICS_LAYERS)
-        statistics = torch.cat([style_statistics(judge, picture) for picture in self.pictures])
-        self.multi_style_net = MultiStyleNet(config["model"], list(self.style_images), statistics)
+        statistics = torch.cat([style_statistics(judge, pictures) for pictures in self.pictures])
+        self.multi_style_net = MultiStyleNet(config["model"], list(styles), statistics)
         start_styles(self.multi_style_net, config["init_from"])
         self.seed, self.local = config["seed"], threading.local()
         self.training_terms = self.styled_terms
@@ -63,7 +64,7 @@ class MultiStyle(Task):
         if not hasattr(self.local, "network"):
             self.local.network = self.multi_style_net.replica()
         self.local.network.train(self.training)
-        mixtures = torch.eye(len(self.style_images), device=content_images.device)[styles]
+        mixtures = torch.eye(len(self.styles), device=content_images.device)[styles]
         stylized = self.local.network(content_images, mixtures)
         grams = {name: getattr(self, f"all_{name}")[styles] for name in self.gram_names}
         content_features = self.perceptual_loss.content_features(content_images)
@@ -75,14 +76,14 @@ class MultiStyle(Task):
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
         generator = np.random.default_rng([self.seed, self.global_step, self.global_rank])
-        styles = torch.from_numpy(generator.integers(len(self.style_images), size=len(batch))).to(batch.device)
+        styles = torch.from_numpy(generator.integers(len(self.styles), size=len(batch))).to(batch.device)
         terms = self.training_terms(batch, styles)
         loss = terms.pop("loss")
         # The value of the total, which says how far the training is, with the gradient of its logarithm.
         return self.log_terms("train", terms, len(batch)) + (loss - loss.detach())
 
     def validation_step(self, batch: Tensor, batch_index: int) -> None:
-        styles = torch.arange(len(batch), device=batch.device) % len(self.style_images)
+        styles = torch.arange(len(batch), device=batch.device) % len(self.styles)
         terms = self.styled_terms(batch, styles)
         terms.pop("loss")
         self.log_terms("val", terms, len(batch))
@@ -93,17 +94,17 @@ class MultiStyle(Task):
             self.training_terms = DataParallel(self.styled_terms, self.multi_style_net, cores)
 
     def preview(self, batch: Tensor) -> Tensor:
-        """A row of four for each of the first styles: its picture, and three photos."""
+        """A row of four for each of the first styles: its picture, or the first of them, and three photos."""
         rows = []
-        for index, picture in enumerate(self.pictures[:ROWS]):
+        for index, pictures in enumerate(self.pictures[:ROWS]):
             mixtures = torch.eye(len(self.pictures), device=batch.device)[index].expand(len(batch[:3]), -1)
-            shown = resize(picture, list(batch.shape[-2:])).to(batch.device)
+            shown = resize(pictures[0], list(batch.shape[-2:])).to(batch.device)
             rows += [shown, self.multi_style_net(batch[:3], mixtures).float()]
         return torch.cat(rows)
 
     def draw(self, config: dict, folder: Path) -> tuple[Path, list[str]]:
         photo, failures = photo_to_stylize(config), []
-        for name in self.style_images:
+        for name in self.styles:
             transformer = self.multi_style_net.transformer_for(name)
             failures += stylize_files(transformer, {photo: folder / "stylized" / f"{name}.png"}).values()
         return folder / "stylized", failures

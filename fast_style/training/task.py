@@ -8,7 +8,7 @@ import torch
 from hydra.utils import get_class
 from torch import Tensor, nn
 
-from fast_style.data.styles import file_sha256, read_style_image, style_picture
+from fast_style.data.styles import file_sha256, read_style_images, style_pictures
 from fast_style.keys import build
 from fast_style.losses import load_perceptual_loss
 
@@ -21,11 +21,11 @@ class Task(pl.LightningModule):
 
     def __init__(self, config: dict):
         super().__init__()
-        path, style_size = style_picture(config["style"]), config["style"]["style_size"]
-        self.style_images = {config["style"]["name"]: path}  # by name; most tasks have one
-        self.style_picture = read_style_image(path, style_size)
-        self.save_hyperparameters({"config": config, "style_sha256": [file_sha256(path)]})
-        self.perceptual_loss = load_perceptual_loss(config["loss_network"], config["objective"], self.style_picture)
+        paths, style_size = style_pictures(config["style"]), config["style"]["style_size"]
+        self.styles = {config["style"]["name"]: paths}  # the pictures of each by its name; most tasks have one style
+        self.style_images = read_style_images(paths, style_size)
+        self.save_hyperparameters({"config": config, "style_sha256": [file_sha256(path) for path in paths]})
+        self.perceptual_loss = load_perceptual_loss(config["loss_network"], config["objective"], self.style_images)
         self.optimizer = config["optimizer"]
         self.max_steps = config["max_steps"]  # -1 until a budget sets it
 

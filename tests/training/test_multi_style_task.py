@@ -96,3 +96,9 @@ def test_a_folder_of_pictures(train_in_process, photo, tmp_path):
         photo(tmp_path / "paintings" / f"{name}.png", 70, 80, seed=index)
     folder = train_in_process("a", *TASK, f"styles={tmp_path}/paintings", "max_steps=1")
     assert load_network(folder / "model.safetensors")[0].names == ["first", "second", "third"]
+    folder = train_in_process(
+        "b", TASK[0], TASK[2], f"styles={{hand: {tmp_path}/paintings, wood: woodcut}}", "max_steps=1"
+    )
+    hand, wood = read_metadata(folder / "model.safetensors")["styles"]
+    assert hand["image"] == ["first.png", "second.png", "third.png"] and wood["image"] == "woodcut.jpg"
+    assert load_network(folder / "last.ckpt")[0].names == ["hand", "wood"]
