@@ -50,7 +50,8 @@ def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> 
         return TextureGenerator(**arguments, content=GENERATOR_TASKS[task])
     if task == "multi_style":
         names = record.get("names") or [style["name"] for style in record["styles"]]
-        return MultiStyleNet(arguments, names, state_dict["statistics"])
+        identity = len(state_dict["offsets"]) > len(names)
+        return MultiStyleNet(arguments, names, state_dict["statistics"], identity)
     if (target := arguments.pop("_target_", None)) is None:
         return TransformerNet(**arguments)
     module, _, name = target.rpartition(".")

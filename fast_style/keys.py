@@ -32,6 +32,15 @@ def number(value: object) -> float:
     return value
 
 
+def within(least: float, most: float) -> Kind:
+    def kind(value: object) -> float:
+        if type(value) not in (int, float) or not least <= value <= most:
+            raise ValueError(f"must be a number from {least:g} to {most:g}")
+        return value
+
+    return kind
+
+
 def positive(value: object) -> float:
     if type(value) not in (int, float) or not 0 < value < math.inf:
         raise ValueError("must be a number, more than 0")
@@ -103,6 +112,7 @@ TRAIN = STYLE_AND_LOSS | {
     "max_steps": optional(whole(), -1),
     "init_from": optional(text),
     "styles": optional(pictures_of_styles),
+    "identity_share": within(0, 0.5),
     "diversity_weight": number,
     "batch_size": whole(),
     "image_size": whole(),

@@ -37,6 +37,8 @@ def check_resumable(path: str | Path, config: dict) -> None:
     sections = [section_of(config), "loss_network", "objective", "optimizer", "seed", "batch_size", "image_size"]
     if task_of(config) in GENERATOR_TASKS:
         sections.append("diversity_weight")
+    if task_of(config) == "multi_style":
+        sections.append("identity_share")
     before, now = keys_and_values(stored, sections), keys_and_values(config, sections)
     other = [key for key in now | before if key not in before or key not in now or before[key] != now[key]]
     if other := [*other, *other_style(checkpoint["hyper_parameters"], config)]:
@@ -49,7 +51,7 @@ def keys_and_values(config: dict, sections: Collection[str]) -> dict[str, object
     """{"seed": 0, "objective.tv_weight": 3, ...} of those sections of a config; a missing key has its default."""
     flat = {}
     for name in sections:
-        section = config.get(name, 0)  # the default of the only number that once was missing, diversity_weight
+        section = config.get(name, 0)  # the default of the only numbers that once were missing
         if isinstance(section, dict):
             flat |= {f"{name}.{key}": value for key, value in (defaults(name) | section).items()}
         else:

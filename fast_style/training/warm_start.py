@@ -39,8 +39,8 @@ def initial_state(init_from: str | None, model: dict, style_images: Sequence[Ten
 def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
     """Put what init_from= means into a network of several styles.
 
-    A style of the same name goes on from what it was, another begins as the one that it is most like. Raises
-    FastStyleError as above.
+    A style of the same name goes on from what it was, another begins as the one that it is most like; so does the
+    identity, or it begins as what the styles share. Raises FastStyleError as above.
     """
     earlier = starting_network(init_from, network.model)
     if earlier is None:
@@ -53,6 +53,8 @@ def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
         for index, name in enumerate(network.names):
             alike = name if name in earlier.names else earlier.most_like(network.statistics[index, None])
             network.offsets[index] = earlier.offsets[earlier.names.index(alike)]
+        if network.identity and earlier.identity:
+            network.offsets[-1] = earlier.offsets[-1]
 
 
 def starting_network(init_from: str | None, model: dict) -> nn.Module | None:

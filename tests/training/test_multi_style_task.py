@@ -1,14 +1,18 @@
 """task=multi_style, by the real commands: training, resuming, painting one style, all, and mixtures."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from conftest import TINY_RUN
+from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
 from fast_style import FastStyleError, Stylizer
 from fast_style.checkpoint import load_network, read_metadata
+from fast_style.training.multi_style import MultiStyle
 
 STYLES = "styles=[mosaic,woodcut]"
 TASK = ("task=multi_style", STYLES, "init_from=null")
@@ -28,9 +32,12 @@ def test_what_a_training_leaves(several):
     metadata = read_metadata(several / "model.safetensors")
     assert [style["name"] for style in metadata["styles"]] == ["mosaic", "woodcut"]
     assert metadata["losses"]["steps"] == 3 and metadata["losses"]["val/style_loss"] > 0
+    assert metadata["losses"]["val/identity_loss"] > 0 and load_network(several / "last.ckpt")[0].identity
     assert {path.name for path in (several / "stylized").iterdir()} == {"mosaic.png", "woodcut.png"}
     (preview,) = (several / "previews").iterdir()
-    assert Image.open(preview).size == (4 * 36 + 4, 2 * 36 + 4), "a row a style: its picture, three photos"
+    assert Image.open(preview).size == (4 * 36 + 4, 3 * 36 + 4), (
+        "a row a style: its picture, three photos; the identity"
+    )
     assert load_network(several / "model.safetensors")[0].offsets.abs().max() > 0, "the styles have learnt"
 
 
@@ -52,6 +59,46 @@ def test_painting(several, run, photo, tmp_path):
         paint(source)
 
 
+def test_a_share_of_the_images_teaches_the_identity(compose_config, tmp_path):
+    """Never the first of a batch; 0 is a training as it was without."""
+
+    def task(*keys):
+        cfg = compose_config("train", *TINY_RUN, *TASK, *keys, f"run_dir={tmp_path}")
+        return MultiStyle(OmegaConf.to_container(cfg, resolve=True))
+
+    module, without = task("identity_share=0.2"), task("identity_share=0")
+    drawn = torch.stack([_at(module, step).draw_styles(4) for step in range(500)])
+    identity = drawn == 2
+    assert not identity[:, 0].any() and identity.float().mean().item() == pytest.approx(0.2, abs=0.03)
+    drawn[identity] = 0
+    before = torch.stack([_at(without, step).draw_styles(4) for step in range(500)])
+    assert torch.equal(torch.where(identity, 0, before), drawn) and before.max() == 1
+    assert not without.multi_style_net.identity and len(without.multi_style_net.offsets) == 2
+
+
+def test_the_identity_keeps_content_and_pixels(compose_config, tmp_path):
+    """The loss of a batch of a style and the identity, from the terms of each image alone."""
+    cfg = compose_config("train", *TINY_RUN, *TASK, "objective.content_weight=2", f"run_dir={tmp_path}")
+    module = MultiStyle(OmegaConf.to_container(cfg, resolve=True)).eval()
+    torch.nn.init.normal_(module.multi_style_net.offsets, std=0.1)
+    photos = torch.rand(2, 3, 32, 32)
+    terms = module.styled_terms(photos, torch.tensor([1, 2]))
+    styled = module.styled_terms(photos[:1], torch.tensor([1]))
+    kept = module.stylize(photos[1:], 2)
+    features = [module.perceptual_loss.content_features(images)["relu3_1"].double() for images in (kept, photos[1:])]
+    errors = [(a - b).square().sum() / b.square().sum() for a, b in (features, (kept, photos[1:]))]
+    change = 2 * errors[0].item() + 10 * errors[1].item()
+    assert terms["identity_loss"].item() == pytest.approx(change / 2, rel=1e-4)
+    total = sum(styled[name].item() for name in module.perceptual_loss.terms)
+    assert terms["loss"].item() == pytest.approx((np.log(total) + np.log(1 + change)) / 2, rel=1e-4)
+    assert terms["style_loss"].item() == pytest.approx(styled["style_loss"].item() / 2, rel=1e-4)
+
+
+def _at(module, step):
+    module.trainer = SimpleNamespace(global_step=step, global_rank=0)
+    return module
+
+
 def test_a_model_of_one_style_has_no_other(trained, run, photo, tmp_path):
     source = photo(tmp_path / "photo.png", 40, 48)
     finished = run("infer.py", f"ckpt={trained}/model.safetensors", f"input={source}", "style=mosaic")
@@ -65,6 +112,8 @@ def test_resumed_run_is_the_run_that_never_stopped(train_in_process):
     resumed = train_in_process("resumed", *options, f"ckpt_path={stopped / 'last.ckpt'}")
     one, other = (load_file(folder / "model.safetensors") for folder in (straight, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
+    with pytest.raises(FastStyleError, match="another identity_share"):
+        train_in_process("other", *options, "identity_share=0", f"ckpt_path={stopped / 'last.ckpt'}")
     with pytest.raises(FastStyleError, match="another style picture"):
         train_in_process("other", *options, "styles=[mosaic]", f"ckpt_path={stopped / 'last.ckpt'}")
     assert load_network(stopped / "last.ckpt")[0].names == ["mosaic", "woodcut"]
@@ -84,6 +133,8 @@ def test_shared_out_among_cores(train_in_process, monkeypatch):
     (("styles=null",), "needs styles="), (("styles=5",), "styles=5: no such file"),
     (("styles=[cubism]",), "styles=cubism: no such file"),
     (("styles=[mosaic,mosaic]",), "two pictures are named mosaic"),
+    (("batch_size=1",), "batch_size=1: the identity is learnt beside a style"),
+    (("identity_share=0.6",), "identity_share=0.6: must be a number from 0 to 0.5"),
     (("compile=true",), "not compiled"), (("model.norm=batch",), "model.norm must be instance"),
 ])  # fmt: skip
 def test_clear_errors(train_in_process, options, message):
