@@ -87,6 +87,10 @@ def mixture(value: object) -> str | dict:
     return {name: number(weight) for name, weight in value.items()} if isinstance(value, dict) else text(value)
 
 
+def masks(value: object) -> str | dict:
+    return {name: text(mask) for name, mask in value.items()} if isinstance(value, dict) else text(value)
+
+
 switch = choice(True, False)
 PRECISION = choice("auto", "32-true", "bf16-mixed", "16-mixed")
 
@@ -148,6 +152,8 @@ INFER = {
     "input": optional(text),
     "output": optional(text),
     "style": optional(mixture),
+    "strength": optional(within(0, 1.5)),
+    "mask": optional(masks),
     "max_size": optional(whole()),
     "count": optional(whole()),
     "seed": optional(whole(0)),

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import runpy
 import shlex
 import shutil
 import signal
@@ -16,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, TINY_RUN
-from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -42,28 +40,6 @@ def assert_one_line_error(finished, *parts):
     lines = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, finished.stderr
     assert all(part in lines[0] for part in parts), lines[0]
-
-
-@pytest.fixture
-def run_here(monkeypatch, capfd):
-    """run_here(script, *overrides): as `run`, but in this process, which saves the seconds that imports take."""
-
-    def run(script, *overrides):
-        monkeypatch.setattr(sys, "argv", [str(ROOT / script), *overrides])
-        GlobalHydra.instance().clear()
-        code = 0
-        try:
-            runpy.run_path(str(ROOT / script), run_name="__main__")
-        except SystemExit as stop:
-            code = stop.code
-        finally:
-            GlobalHydra.instance().clear()
-        stdout, stderr = capfd.readouterr()
-        if isinstance(code, str):  # which the interpreter prints
-            code, stderr = 1, f"{stderr}{code}\n"
-        return subprocess.CompletedProcess(sys.argv, code, stdout, stderr)
-
-    return run
 
 
 # --- train.py

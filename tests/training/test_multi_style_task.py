@@ -59,6 +59,76 @@ def test_painting(several, run, photo, tmp_path):
         paint(source)
 
 
+def test_strength_and_masks(several, run_here, photo, tmp_path):
+    source = photo(tmp_path / "photo.png", 40, 48)
+    Image.fromarray(np.repeat([255, 0], 12).astype(np.uint8)[None].repeat(4, 0)).save(tmp_path / "left.png")
+    Image.fromarray(np.repeat([0, 255], 12).astype(np.uint8)[None].repeat(4, 0)).save(tmp_path / "right.png")
+    masks = f"mask={{mosaic: {tmp_path}/left.png, woodcut: {tmp_path}/right.png}}"
+    options = (f"ckpt={several}/model.safetensors", f"input={source}", "precision=32-true")
+    for keys in (["style=mosaic"], ["style=mosaic", "strength=1"], ["style=mosaic", "strength=0"], [masks],
+                 ["style=woodcut", f"mask={tmp_path}/left.png"], ["style=woodcut", "strength=1.5"]):  # fmt: skip
+        finished = run_here("infer.py", *options, *keys)
+        assert finished.returncode == 0 and "no identity" not in finished.stdout, finished.stderr
+    found = {path.stem: np.asarray(Image.open(path)) for path in tmp_path.glob("photo*.png")}
+    assert set(found) == {"photo", "photo_mosaic", "photo_mosaic_strength_0", "photo_mosaic_woodcut_masked",
+                          "photo_woodcut_masked", "photo_woodcut_strength_1.5"}  # fmt: skip
+    np.testing.assert_array_equal(found["photo_mosaic_strength_0"], found["photo"])
+    run_here("infer.py", *options, "style=woodcut")
+    woodcut = np.asarray(Image.open(tmp_path / "photo_woodcut.png"))
+    both, alone = found["photo_mosaic_woodcut_masked"], found["photo_woodcut_masked"]
+    np.testing.assert_array_equal(both[:, :23], found["photo_mosaic"][:, :23])
+    np.testing.assert_array_equal(both[:, 25:], woodcut[:, 25:])
+    np.testing.assert_array_equal(alone[:, :23], woodcut[:, :23])
+    np.testing.assert_array_equal(alone[:, 25:], found["photo"][:, 25:])
+
+
+def test_several_pictures_of_one_photo_have_names_of_their_own(several, run_here, photo, tmp_path):
+    """In a folder, too; and a model overwrites what it made itself in another style."""
+    source = photo(tmp_path / "photo.png", 16, 16)
+    options = (f"ckpt={several}/model.safetensors", f"input={source}")
+    for _ in range(2):
+        finished = run_here("infer.py", *options, f"output={tmp_path}/out")
+        assert finished.returncode == 0, finished.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"photo_mosaic.png", "photo_woodcut.png"}
+    finished = run_here("infer.py", *options, f"output={tmp_path}/one.png")
+    assert finished.stderr.endswith("one.png is one file, but style= means several: give a folder, or one style\n")
+    for strength in (1, 0.5):
+        keys = ("style=mosaic", f"strength={strength}", f"output={tmp_path}/one.png")
+        assert run_here("infer.py", *options, *keys).returncode == 0
+
+
+@pytest.mark.parametrize("keys, message", [
+    (["strength=2"], "strength=2: must be a number from 0 to 1.5"),
+    (["mask=none.png"], "none.png: No such file or directory"),
+    (["mask={mosaic: none.png}"], "none.png: No such file"), (["mask={cubism: IMAGE}"], "mask=cubism: the model has"),
+    (["mask={}"], "mask={}: the model has mosaic, woodcut"), (["mask=[a]"], "mask=['a']: must be one name or path"),
+    (["mask={mosaic: IMAGE}", "style=woodcut"], "style=woodcut: mask= of several styles names them"),
+])  # fmt: skip
+def test_strength_and_masks_that_mean_nothing(several, run_here, photo, tmp_path, keys, message):
+    source = photo(tmp_path / "photo.png", 16, 16)
+    keys = [key.replace("IMAGE", str(source)) for key in keys]
+    finished = run_here("infer.py", f"ckpt={several}/model.safetensors", f"input={source}", *keys)
+    assert finished.returncode == 1 and message in finished.stderr and len(finished.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_strength_and_masks_of_a_model_of_one_style(trained, run_here, photo, tmp_path):
+    source = photo(tmp_path / "photo.png", 16, 20)
+    Image.new("L", (5, 4), 51).save(tmp_path / "fifth.png")
+    options = (f"ckpt={trained}/model.safetensors", f"input={source}", "precision=32-true")
+    assert run_here("infer.py", *options).returncode == 0
+    finished = run_here("infer.py", *options, "strength=0.5", f"mask={tmp_path}/fifth.png")
+    note = "strength=0.5: the model has learnt no identity, so photo and picture are blended pixel by pixel\n"
+    assert finished.returncode == 0 and note in finished.stdout, finished.stderr
+    before, style, mixed = (
+        np.asarray(Image.open(tmp_path / f"photo{name}.png")).astype(float)
+        for name in ("", "_starry_night", "_starry_night_strength_0.5_masked")
+    )
+    np.testing.assert_allclose(mixed, 0.9 * before + 0.1 * style, atol=0.6)
+    finished = run_here("infer.py", *options, "strength=1.2")
+    assert finished.returncode == 1 and "strength=1.2: at most 1, since the model" in finished.stderr
+
+
 def test_a_share_of_the_images_teaches_the_identity(compose_config, tmp_path):
     """Never the first of a batch; 0 is a training as it was without."""
 
