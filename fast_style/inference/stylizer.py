@@ -21,6 +21,7 @@ from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 
+KEPT = 8  # networks that were built for styles of several, a few megabytes each
 Picture = str | Path | bytes | Image.Image | np.ndarray | Tensor
 
 
@@ -50,6 +51,7 @@ class Stylizer:
         self.precision = pick_precision(precision, self.device)
         self.several = isinstance(self.network, MultiStyleNet)
         self.names = self.network.names if self.several else [self.style]
+        self.kept = {}
         if not self.several:
             self.network = self._ready(self.network)
 
@@ -57,7 +59,17 @@ class Stylizer:
         return accelerate(network).to(self.device, memory_format=torch.channels_last)
 
     def _network_for(self, style: Style | None, strength: float) -> nn.Module:
-        return self._ready(strengthened(self.network, style, strength)) if self.several else self.network
+        """What paints a style, or a mixture: of several styles the last ones are kept."""
+        if not self.several:
+            return self.network
+        self.network.mixture(style)  # raises what is wrong with it
+        key = (style if isinstance(style, str) else tuple(style.items())), strength
+        found = self.kept.get(key)
+        if found is None:
+            found = self._ready(strengthened(self.network, style, strength))
+            # A dict of its own, so that threads may go on with the one there was. Two may build the same network once.
+            self.kept = dict([*self.kept.items(), (key, found)][-KEPT:])
+        return found
 
     def __call__(
         self,

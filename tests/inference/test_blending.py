@@ -1,5 +1,8 @@
 """Strength and masks, by explicit numbers: of networks that paint one colour, and of a small one of several styles."""
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -145,6 +148,28 @@ def test_strength_from_a_program(files):
         alone(photo, "a", strength=1.5)
     with pytest.raises(FastStyleError, match="strength=2: must be a number from 0 to 1.5"):
         paint(photo, "a", strength=2)
+
+
+def test_networks_are_kept(files, monkeypatch):
+    """Built once for each style and strength, the last ones only; threads that share a Stylizer get their own style."""
+    built = []
+    monkeypatch.setattr("fast_style.inference.stylizer.KEPT", 3)
+    monkeypatch.setattr(
+        "fast_style.inference.stylizer.strengthened", lambda *key: built.append(key[1:]) or strengthened(*key)
+    )
+    paint, photo = Stylizer(files / "identity.safetensors", precision="32-true"), torch.rand(3, 16, 16)
+    styles = ["a", "b", {"a": 1, "b": 2}]
+    first = [paint(photo, style) for style in styles]
+    assert all(torch.equal(paint(photo, style), one) for style, one in zip(styles, first, strict=True))
+    assert built == [(style, 1.0) for style in styles]
+    paint(photo, "a", strength=0.5)
+    assert len(paint.kept) == 3 and torch.equal(paint(photo, "a"), first[0])
+    assert built[3:] == [("a", 0.5), ("a", 1.0)]
+    with ThreadPoolExecutor(4) as pool:
+        several = list(pool.map(lambda index: paint(photo, styles[index % 3], strength=1 - index % 2 / 2), range(12)))
+    for index, picture in enumerate(several):
+        torch.testing.assert_close(picture, paint(photo, styles[index % 3], strength=1 - index % 2 / 2), rtol=0, atol=0)
+    assert len(paint.kept) == 3 and len(pickle.loads(pickle.dumps(paint)).kept) == 3
 
 
 def test_masks_from_a_program(files):
