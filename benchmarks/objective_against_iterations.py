@@ -26,10 +26,9 @@ from torch import Tensor
 from benchmarks import command
 from benchmarks.timing import environment
 from fast_style.ancestors.optimization import HISTORY, Objective, evaluate, optimize_pixels
-from fast_style.checkpoint import load_transformer, read_metadata
+from fast_style.checkpoint import describe_style, load_transformer, read_metadata
 from fast_style.data.content import CROP_MARGIN, CentreCrops, ImageFolder
 from fast_style.data.images import find_images
-from fast_style.data.styles import file_sha256
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device
 from fast_style.inference.stylize import stylize
@@ -44,9 +43,9 @@ def load_objective(ckpt: str | Path) -> PerceptualLoss:
     """What a release file was trained to minimise. Raises FastStyleError if its style picture is another one here."""
     metadata = read_metadata(ckpt)
     module = StyleTransfer(metadata["config"] | {"init_from": None})
-    (style_image,) = module.style_images.values()
-    if file_sha256(style_image) != metadata["style"]["sha256"]:
-        raise FastStyleError(f"{style_image} is not the style picture that {ckpt} was trained with")
+    (pictures,) = module.styles.values()
+    if describe_style("", pictures)["sha256"] != metadata["style"]["sha256"]:
+        raise FastStyleError(f"{', '.join(map(str, pictures))}: not what {ckpt} was trained with")
     return module.perceptual_loss
 
 

@@ -28,7 +28,7 @@ from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 from benchmarks.command import run
 from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.data.images import find_images, read_on_white
-from fast_style.data.styles import style_picture
+from fast_style.data.styles import style_pictures
 from fast_style.errors import FastStyleError
 from fast_style.inference.stylize import stylize
 from fast_style.losses import gram_matrix, relative_error, tone_error
@@ -42,7 +42,7 @@ JUDGES = {
 
 
 class Judge:
-    """A loss network, and what it says of a picture beside its painting and its photo, all (3, H, W) in [0, 1]."""
+    """A loss network, and what it says of a picture beside its paintings and its photo, (3, H, W) in [0, 1] each."""
 
     def __init__(self, weights: str | None):
         self.name = "vgg16_caffe" if weights else "distilled"
@@ -50,15 +50,12 @@ class Judge:
         self.network: LossNetwork = load_loss_network(self.name, [*self.style_layers, self.content_layer], weights)
 
     @torch.no_grad()
-    def __call__(self, painting: Tensor, photo: Tensor, picture: Tensor) -> dict[str, float]:
-        size = judged_size(photo)
-        painting, photo, picture = (
-            resized(painting, judged_size(painting)),
-            resized(photo, size),
-            resized(picture, size),
-        )
-        wanted, found = self.network(painting, self.style_layers), self.network(picture)
-        errors = [relative_error(gram_matrix(found[name]), gram_matrix(wanted[name])) for name in self.style_layers]
+    def __call__(self, paintings: Sequence[Tensor], photo: Tensor, picture: Tensor) -> dict[str, float]:
+        photo, picture = (resized(image, judged_size(photo)) for image in (photo, picture))
+        of_each = [self.network(resized(one, judged_size(one)), self.style_layers) for one in paintings]
+        wanted = {name: sum(gram_matrix(maps[name]) for maps in of_each) / len(of_each) for name in self.style_layers}
+        found = self.network(picture)
+        errors = [relative_error(gram_matrix(found[name]), wanted[name]) for name in self.style_layers]
         content = relative_error(found[self.content_layer], self.network(photo)[self.content_layer])
         return {
             "style": float(torch.cat(errors).mean()),
@@ -87,12 +84,13 @@ def summary(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def judge_model(judge: Judge, ckpt: str, photos: Sequence[Path]) -> dict:
     metadata = read_metadata(ckpt)
-    transformer, painting = load_transformer(ckpt)[0], read_on_white(style_picture(metadata["config"]["style"]))
+    transformer = load_transformer(ckpt)[0]
+    paintings = [read_on_white(path) for path in style_pictures(metadata["config"]["style"])]
     pictures, originals = [], []
     for path in track(photos, f"judging {Path(ckpt).stem}"):
         photo = read_on_white(path)
-        pictures.append(judge(painting, photo, stylize(transformer, photo[None])[0]))
-        originals.append(judge(painting, photo, photo))
+        pictures.append(judge(paintings, photo, stylize(transformer, photo[None])[0]))
+        originals.append(judge(paintings, photo, photo))
     return {
         "model": ckpt,
         "painting": metadata["style"],
@@ -125,8 +123,8 @@ def main() -> None:
     for triple in args.pictures:
         if triple.count(",") != 2:
             raise FastStyleError(f"--pictures {triple}: must be PAINTING,PHOTO,PICTURE")
-        images = [read_on_white(path) for path in triple.split(",")]
-        pictures.append({"picture": triple.split(",")[2]} | summary([judge(*images)]))
+        painting, photo, picture = (read_on_white(path) for path in triple.split(","))
+        pictures.append({"picture": triple.split(",")[2]} | summary([judge([painting], photo, picture)]))
         print(json.dumps(pictures[-1]))
     if args.output:
         result = {

@@ -32,7 +32,7 @@ from fast_style.commands import CONFIGS
 from fast_style.commands.optimize import optimize
 from fast_style.data.images import read_image, write_image
 from fast_style.data.sample_photos import sample_photo
-from fast_style.data.styles import find_style_image, read_style_image
+from fast_style.data.styles import find_style_images, read_style_image
 from fast_style.hardware import pick_device
 from fast_style.inference.sampling import sample_files
 from fast_style.losses import gram_matrix, relative_error
@@ -82,7 +82,7 @@ METHODS = {
 
 def cut_square(texture: str, size: int, picture: Path) -> None:
     """Write the middle of a bundled style, or of an image file."""
-    path = Path(texture) if Path(texture).suffix else find_style_image(texture)
+    path = Path(texture) if Path(texture).suffix else find_style_images(texture)[0]
     write_image(picture, center_crop(read_style_image(path, size)[0], [size, size]))
 
 

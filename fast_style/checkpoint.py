@@ -55,7 +55,8 @@ def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> 
         return TextureGenerator(**arguments, content=GENERATOR_TASKS[task])
     if task == "multi_style":
         names = record.get("names") or [style["name"] for style in record["styles"]]
-        return MultiStyleNet(arguments, names, state_dict["statistics"])
+        identity = len(state_dict["offsets"]) > len(names)
+        return MultiStyleNet(arguments, names, state_dict["statistics"], identity)
     if task == "super_resolution":
         return Upscaler(**arguments)
     if (target := arguments.pop("_target_", None)) is None:
@@ -73,12 +74,12 @@ def section_of(record: dict) -> str:
 
 
 def save_release(
-    path: str | Path, network: nn.Module, config: dict, styles: dict[str, Path], losses: dict[str, float]
+    path: str | Path, network: nn.Module, config: dict, styles: dict[str, list[Path]], losses: dict[str, float]
 ) -> None:
     """Write a network to safetensors, with the resolved config, its styles' names, pictures and hashes, losses and
     versions. A network of no style has a name for its pictures, style.name of the config."""
     section = section_of(config)
-    described = [{"name": name, "image": path.name, "sha256": file_sha256(path)} for name, path in styles.items()]
+    described = [describe_style(name, pictures) for name, pictures in styles.items()]
     described = described or [{"name": config["style"]["name"]}]
     metadata = {
         "format": FORMAT,
@@ -96,6 +97,13 @@ def save_release(
         "config": config,
     }
     write_safetensors(path, network.state_dict(), metadata)
+
+
+def describe_style(name: str, pictures: list[Path]) -> dict:
+    """A style in metadata: its name, its picture and that one's hash, or lists of them."""
+    names, hashes = [picture.name for picture in pictures], [file_sha256(picture) for picture in pictures]
+    image, sha256 = (names, hashes) if len(pictures) > 1 else (names[0], hashes[0])
+    return {"name": name, "image": image, "sha256": sha256}
 
 
 def write_safetensors(path: str | Path, state_dict: dict[str, Tensor], metadata: dict) -> None:

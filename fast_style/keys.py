@@ -32,6 +32,15 @@ def number(value: object) -> float:
     return value
 
 
+def within(least: float, most: float) -> Kind:
+    def kind(value: object) -> float:
+        if type(value) not in (int, float) or not least <= value <= most:
+            raise ValueError(f"must be a number from {least:g} to {most:g}")
+        return value
+
+    return kind
+
+
 def positive(value: object) -> float:
     if type(value) not in (int, float) or not 0 < value < math.inf:
         raise ValueError("must be a number, more than 0")
@@ -68,8 +77,18 @@ def one_or_more(value: object) -> str | list:
     return several(text)(value) if isinstance(value, list) else text(value)
 
 
+def pictures_of_styles(value: object) -> str | list | dict:
+    if isinstance(value, dict):
+        return {name: one_or_more(pictures) for name, pictures in value.items()}
+    return one_or_more(value)
+
+
 def mixture(value: object) -> str | dict:
     return {name: number(weight) for name, weight in value.items()} if isinstance(value, dict) else text(value)
+
+
+def masks(value: object) -> str | dict:
+    return {name: text(mask) for name, mask in value.items()} if isinstance(value, dict) else text(value)
 
 
 switch = choice(True, False)
@@ -77,7 +96,7 @@ PRECISION = choice("auto", "32-true", "bf16-mixed", "16-mixed")
 
 STYLE_AND_LOSS = {
     "style.name": text,
-    "style.image": optional(text),
+    "style.image": optional(one_or_more),
     "style.style_size": whole(),
     "style.original": switch,
     "loss_network.name": text,
@@ -96,7 +115,8 @@ TRAIN = STYLE_AND_LOSS | {
     "seed": whole(0),
     "max_steps": optional(whole(), -1),
     "init_from": optional(text),
-    "styles": optional(one_or_more),
+    "styles": optional(pictures_of_styles),
+    "identity_share": within(0, 0.5),
     "diversity_weight": number,
     "batch_size": whole(),
     "image_size": whole(),
@@ -143,6 +163,8 @@ INFER = {
     "input": optional(text),
     "output": optional(text),
     "style": optional(mixture),
+    "strength": optional(within(0, 1.5)),
+    "mask": optional(masks),
     "max_size": optional(whole()),
     "count": optional(whole()),
     "seed": optional(whole(0)),

@@ -165,9 +165,9 @@ class ToneError:
 
 
 class PerceptualLoss(nn.Module):
-    """The weighted sum of content, style and total-variation terms for one style image; holds its Gram matrices.
+    """The weighted sum of content, style and total-variation terms for one style; holds its Gram matrices.
 
-    style_image    (1, 3, H, W) RGB in [0, 1]
+    style_images   (1, 3, H, W) RGB in [0, 1] each; several are one style, by the mean of their Gram matrices
     error          mean_squared | relative, of features and of Gram matrices; total variation is summed over the image
                    with the first, as in the paper, and averaged over its pixels with the second
     style_weights  of the style layers, beside the style_weight of all: one number, one a layer, or such a list a scale
@@ -181,7 +181,7 @@ class PerceptualLoss(nn.Module):
     def __init__(
         self,
         loss_network: LossNetwork,
-        style_image: Tensor,
+        style_images: Sequence[Tensor],
         content_layers: Sequence[str],
         style_layers: Sequence[str],
         content_weight: float,
@@ -213,16 +213,21 @@ class PerceptualLoss(nn.Module):
         for name, term in (terms or {}).items():
             arguments = {key: value for key, value in term.items() if key != "weight"}
             self.terms[f"{name}_loss"] = (term["weight"], build(f"objective.terms.{name}", arguments))
-        for name, gram in self.style_grams(style_image).items():
+        for name, gram in self.style_grams(style_images).items():
             self.register_buffer(name, gram, persistent=False)
 
-    def style_grams(self, style_images: Tensor) -> dict[str, Tensor]:
-        """Gram matrices (B, C, C) of style images (B, 3, H, W), by the layer and scale they are compared at."""
-        return {
-            gram_name(layer, scale): gram_matrix(maps)
-            for scale, features in self._features(style_images, self.style_layers).items()
-            for layer, maps in features.items()
-        }
+    def style_grams(self, style_images: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Mean Gram matrices (1, C, C) of the pictures of a style, (1, 3, H, W) each, by the layer and scale they are
+        compared at."""
+        grams = [
+            {
+                gram_name(layer, scale): gram_matrix(maps)
+                for scale, features in self._features(style_image, self.style_layers).items()
+                for layer, maps in features.items()
+            }
+            for style_image in style_images
+        ]
+        return {name: sum(gram[name] for gram in grams) / len(grams) for name in grams[0]}
 
     def forward(self, stylized: Tensor, content_images: Tensor) -> dict[str, Tensor]:
         """Weighted terms {"content_loss", "style_loss", "tv_loss"}, and "tone_loss" if it has a weight.
@@ -276,10 +281,11 @@ class PerceptualLoss(nn.Module):
         }
 
 
-def load_perceptual_loss(loss_network: dict, objective: dict, style_image: Tensor) -> PerceptualLoss:
-    """The loss of a config's two sections for a style image (1, 3, H, W) in [0, 1]. Raises FastStyleError."""
+def load_perceptual_loss(loss_network: dict, objective: dict, style_images: Sequence[Tensor]) -> PerceptualLoss:
+    """The loss of a config's two sections for the pictures of a style, (1, 3, H, W) in [0, 1] each. Raises
+    FastStyleError."""
     layers = [*objective["content_layers"], *objective["style_layers"]]
-    return PerceptualLoss(load_loss_network(**loss_network, layers=layers), style_image, **objective)
+    return PerceptualLoss(load_loss_network(**loss_network, layers=layers), style_images, **objective)
 
 
 def gram_name(layer: str, scale: float) -> str:

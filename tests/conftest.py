@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from torchvision.models.vgg import cfgs, make_layers
 
@@ -141,6 +143,28 @@ def run_command(*arguments: str | Path, cwd: Path = ROOT, **options) -> subproce
 @pytest.fixture(scope="session")
 def run():
     return run_command
+
+
+@pytest.fixture
+def run_here(monkeypatch, capfd):
+    """run_here(script, *overrides): as `run`, but in this process, which saves the seconds that imports take."""
+
+    def run(script, *overrides):
+        monkeypatch.setattr(sys, "argv", [str(ROOT / script), *overrides])
+        GlobalHydra.instance().clear()
+        code = 0
+        try:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            GlobalHydra.instance().clear()
+        stdout, stderr = capfd.readouterr()
+        if isinstance(code, str):  # which the interpreter prints
+            code, stderr = 1, f"{stderr}{code}\n"
+        return subprocess.CompletedProcess(sys.argv, code, stdout, stderr)
+
+    return run
 
 
 @pytest.fixture(scope="session")

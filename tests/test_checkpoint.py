@@ -40,7 +40,7 @@ def release(tmp_path, photo):
         transformer = TransformerNet(**model)
         transformer.train()(torch.rand(2, 3, 16, 16))  # moves the statistics of batch norm
         path = tmp_path / "runs" / f"{name}.safetensors"
-        save_release(path, transformer, config, {"my style": photo(tmp_path / "style.png", 20, 20)}, LOSSES)
+        save_release(path, transformer, config, {"my style": [photo(tmp_path / "style.png", 20, 20)]}, LOSSES)
         return transformer, path, config
 
     return save
@@ -72,7 +72,7 @@ def generator(tmp_path, photo):
         generator(generator.draw_noise((16, 16), [(0,)]), (16, 16), images)  # moves the statistics of batch norm
         config = {"task": task, "generator": arguments, "model": {"no": "transformer"}, "style": {"name": "my style"}}
         save_release(
-            tmp_path / "g.safetensors", generator, config, {"my style": photo(tmp_path / "style.png", 20, 20)}, LOSSES
+            tmp_path / "g.safetensors", generator, config, {"my style": [photo(tmp_path / "style.png", 20, 20)]}, LOSSES
         )
         return generator, tmp_path / "g.safetensors"
 

@@ -14,7 +14,7 @@ from fast_style.ancestors import quilting
 from fast_style.ancestors.inversion import InversionLoss
 from fast_style.ancestors.tasks import TASKS
 from fast_style.ancestors.texture_synthesis import TextureLoss
-from fast_style.data.styles import find_style_image
+from fast_style.data.styles import find_style_images
 from fast_style.keys import INFER, OPTIMIZE, TRAIN, check_keys
 from fast_style.losses import PerceptualLoss
 from fast_style.networks.loss_network import LOSS_NETWORKS, load_loss_network
@@ -178,7 +178,7 @@ def test_upscalers_are_arguments_of_the_network(resolved, path):
 @pytest.mark.parametrize("path", files_of("objective"), ids=relative)
 def test_objectives_are_arguments_of_the_loss(path):
     config = yaml.safe_load(path.read_text())
-    assert set(config) == arguments(PerceptualLoss) - {"loss_network", "style_image"}
+    assert set(config) == arguments(PerceptualLoss) - {"loss_network", "style_images"}
 
 
 @pytest.mark.parametrize("path", files_of("loss_network"), ids=relative)
@@ -197,7 +197,9 @@ def test_styles_are_arguments_of_the_finder(resolved, path):
     config = resolved(f"style={path.stem}")["style"]
     assert config["name"] == path.stem
     assert resolved(f"style={path.stem}", "style.image=a/my_cat.jpg")["style"]["name"] == "my_cat"
-    assert set(config) == arguments(find_style_image) | {"style_size"}
+    several = resolved(f"style={path.stem}", "style.image=[a/my_cat.jpg,b.jpg]")["style"]
+    assert several["name"] == "my_cat_and_others" and several["image"] == ["a/my_cat.jpg", "b.jpg"]
+    assert set(config) == arguments(find_style_images) | {"style_size"}
 
 
 @pytest.mark.parametrize("path", files_of("data"), ids=relative)

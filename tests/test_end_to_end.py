@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import runpy
 import shlex
 import shutil
 import signal
@@ -16,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, TINY_RUN
-from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -42,28 +40,6 @@ def assert_one_line_error(finished, *parts):
     lines = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, finished.stderr
     assert all(part in lines[0] for part in parts), lines[0]
-
-
-@pytest.fixture
-def run_here(monkeypatch, capfd):
-    """run_here(script, *overrides): as `run`, but in this process, which saves the seconds that imports take."""
-
-    def run(script, *overrides):
-        monkeypatch.setattr(sys, "argv", [str(ROOT / script), *overrides])
-        GlobalHydra.instance().clear()
-        code = 0
-        try:
-            runpy.run_path(str(ROOT / script), run_name="__main__")
-        except SystemExit as stop:
-            code = stop.code
-        finally:
-            GlobalHydra.instance().clear()
-        stdout, stderr = capfd.readouterr()
-        if isinstance(code, str):  # which the interpreter prints
-            code, stderr = 1, f"{stderr}{code}\n"
-        return subprocess.CompletedProcess(sys.argv, code, stdout, stderr)
-
-    return run
 
 
 # --- train.py
@@ -230,8 +206,10 @@ def test_keys_that_do_not_compose_are_one_line(run_here, tmp_path, arguments, pa
     "arguments, parts",
     [
         (["style.image=5"], ["style.image=5", "no such file"]),
-        (["style.image=[a,b]"], ["style.image=['a', 'b']", "one name or path"]),
-        (["style.image=FOLDER"], ["style.image=", "is a folder"]),
+        (["style.image=[a,b]"], ["style.image=a: no such file"]),
+        (["style.image=[]"], ["style.image=[]", "such as [A,B]"]),
+        (["style.image={a: b}"], ["style.image={'a': 'b'}", "one name or path"]),
+        (["style.image=EMPTY"], ["style.image=", "no pictures in it"]),
         (["style.style_size=big"], ["style.style_size=big", "whole number"]),
         (["data=folder", "data.root=[a]"], ["data.root=['a']", "one name or path"]),
         (["data=folder", "data.root=FILE"], ["data.root=", "is a file"]),
@@ -263,7 +241,8 @@ def test_values_of_the_wrong_type_are_one_line(run_here, photo, tmp_path, monkey
     if "trainer=gpu" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU: not checked what is said where there is none")
     folder = photo(tmp_path / "photos" / "FILE.png", 8, 8).parent
-    for name, place in {"=FOLDER": folder, "=FILE": folder / "FILE.png"}.items():
+    (tmp_path / "empty").mkdir()
+    for name, place in {"=FOLDER": folder, "=EMPTY": tmp_path / "empty", "=FILE": folder / "FILE.png"}.items():
         arguments = [argument.replace(name, f"={place}") for argument in arguments]
     tiny = [key for key in TINY_RUN if not key.startswith("data.") and "trainer=gpu" not in arguments]
     finished = run_here("train.py", *tiny, "max_steps=1", "init_from=null", f"hydra.run.dir={tmp_path}/run", *arguments)

@@ -222,7 +222,8 @@ def perceptual_loss(vgg, compose_config):
         objective = OmegaConf.to_container(compose_config("train", *overrides).objective)
         path = vgg("tiny_vgg16")[1]
         layers = [*objective["content_layers"], *objective["style_layers"]]
-        return PerceptualLoss(load_loss_network(network, layers, path), style_image, **objective), objective, path
+        style_images = style_image if isinstance(style_image, list) else [style_image]
+        return PerceptualLoss(load_loss_network(network, layers, path), style_images, **objective), objective, path
 
     return build
 
@@ -268,6 +269,18 @@ def test_relative_objective_averages_over_scales(perceptual_loss):
     )[0](rescale(STYLIZED, 0.5), rescale(PHOTOS, 0.5))
     torch.testing.assert_close(both["style_loss"], (full["style_loss"] + half["style_loss"]) / 2)
     torch.testing.assert_close(both["content_loss"], full["content_loss"])
+
+
+def test_several_pictures_are_compared_by_their_mean_gram_matrices(perceptual_loss):
+    """Against loops over torchvision's own activations; a picture twice is the picture once."""
+    options, pictures = ("objective=johnson2016",), [STYLE, random_images(1, 3, 28, 36, seed=5)]
+    loss, objective, path = perceptual_loss("vgg16", *options, style_image=pictures)
+    for layer in objective["style_layers"]:
+        one, other = (loop_gram(plain_features(path, "vgg16", picture)[layer])[0] for picture in pictures)
+        mean = loss.get_buffer(f"style_gram_{layer}_1")
+        np.testing.assert_allclose(mean[0], (one + other) / 2, rtol=1e-4, atol=1e-7)
+    once, twice = (perceptual_loss("vgg16", *options, style_image=images)[0] for images in ([STYLE], [STYLE, STYLE]))
+    assert once(STYLIZED, PHOTOS) == twice(STYLIZED, PHOTOS) != loss(STYLIZED, PHOTOS)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,18 @@ def test_an_enlarged_style_picture_says_so(run_task, photo, tmp_path, capsys):
     assert "and enlarged" not in capsys.readouterr().out
 
 
+def test_several_style_pictures(run_task, photo, tmp_path):
+    """One texture by their mean statistics, whatever their shapes; the patches are those of one picture."""
+    pictures = [photo(tmp_path / "hand" / f"{seed}.png", 40, 44 + seed, seed=seed) for seed in range(2)]
+    hand, same = f"style.image={tmp_path}/hand", f"style.image=[{pictures[0]},{pictures[0]}]"
+    for task in ("style_transfer", "texture"):
+        both, twice, once = (run_task(task, key)[0] for key in (hand, same, f"style.image={pictures[0]}"))
+        assert torch.equal(twice, once) and not torch.equal(both, once)
+    for task in ("quilting", "portilla_simoncelli"):
+        with pytest.raises(FastStyleError, match=f"task={task}: takes one picture, and style.image= means 2"):
+            run_task(task, hand, "content=null")
+
+
 def test_inversion(run_task):
     assert run_task("inversion", "inversion.layer=pool1")[0].shape == (3, 24, 32)
 

@@ -22,7 +22,8 @@ from fast_style.ancestors.optimization import (
 from fast_style.ancestors.portilla_simoncelli import PortillaSimoncelliLoss
 from fast_style.ancestors.texture_synthesis import TextureLoss, count_parameters, principal_axes, sample_photos
 from fast_style.data.images import read_image, write_image
-from fast_style.data.styles import enlargement, read_style_image, style_picture
+from fast_style.data.styles import enlargement, read_style_images, style_pictures
+from fast_style.errors import FastStyleError
 from fast_style.losses import PerceptualLoss, rescale
 from fast_style.networks.loss_network import load_loss_network, with_mean_activation_one, with_random_weights
 
@@ -30,15 +31,19 @@ from fast_style.networks.loss_network import load_loss_network, with_mean_activa
 def style_transfer(config: dict, device: torch.device) -> None:
     """A photo in the style of a painting (Gatys, Ecker, Bethge 2016)."""
     content_image, alpha = read_content(config, device)
-    style_image, objective = read_style(config, device), config["objective"]
+    style_images, objective = read_style(config, device), config["objective"]
     layers = [*objective["content_layers"], *objective["style_layers"]]
     loss_network = load_loss_network(**config["loss_network"], layers=layers).to(device)
     start = config["style_transfer"]["start"]
 
     def stage(scale: float) -> tuple[Callable, Tensor]:
-        content, painting = rescale(content_image, scale), rescale(style_image, scale)
-        starts = {"noise": noise(config, content.shape, device), "content": content, "style": fit(painting, content)}
-        perceptual_loss = PerceptualLoss(loss_network, painting, **objective)
+        content, paintings = rescale(content_image, scale), [rescale(image, scale) for image in style_images]
+        starts = {
+            "noise": noise(config, content.shape, device),
+            "content": content,
+            "style": fit(paintings[0], content),
+        }
+        perceptual_loss = PerceptualLoss(loss_network, paintings, **objective)
         return perceptual_loss.for_content(content), starts[start]
 
     optimize(config, stage, halvings(max(content_image.shape), config["coarsest_size"]), alpha)
@@ -46,7 +51,7 @@ def style_transfer(config: dict, device: torch.device) -> None:
 
 def texture(config: dict, device: torch.device) -> None:
     """More of a texture (Gatys, Ecker, Bethge 2015)."""
-    settings, texture_image, size = config["texture"], read_style(config, device), config["image_size"]
+    settings, pictures, size = config["texture"], read_style(config, device), config["image_size"]
     weights = dict(list(settings["layer_weights"].items())[: settings["depth"]])
     loss_network = load_loss_network(**config["loss_network"], layers=list(weights), heads=False).to(device)
     if settings["random_weights"]:
@@ -59,7 +64,8 @@ def texture(config: dict, device: torch.device) -> None:
     print(f"{', '.join(weights)}: {count_parameters(channels, statistic, components):,} parameters")
 
     def stage(scale: float) -> tuple[Callable, Tensor]:
-        texture_loss = TextureLoss(loss_network, rescale(texture_image, scale), weights, statistic, axes, error)
+        textures = [rescale(picture, scale) for picture in pictures]
+        texture_loss = TextureLoss(loss_network, textures, weights, statistic, axes, error)
         side = max(1, round(size * scale))
         return texture_loss, noise(config, (1, 3, side, side), device)
 
@@ -78,7 +84,8 @@ def inversion(config: dict, device: torch.device) -> None:
 
 def portilla_simoncelli(config: dict, device: torch.device) -> None:
     """More of a texture, without a network (Portilla & Simoncelli 2000)."""
-    objective = PortillaSimoncelliLoss(read_style(config, device), (config["image_size"], config["image_size"]))
+    (picture,) = read_style(config, device)
+    objective = PortillaSimoncelliLoss(picture, (config["image_size"], config["image_size"]))
     axes, statistics = objective.targets.shape[1:]
     print(f"principal colours: {axes}, parameters: {axes * statistics:,}")
     optimize(config, lambda _: (objective, objective.noise(config["seed"])), [1.0])
@@ -87,7 +94,7 @@ def portilla_simoncelli(config: dict, device: torch.device) -> None:
 def quilt(config: dict, device: torch.device) -> None:
     """More of a texture, or a photo in it, from patches (Efros & Freeman 2001); NumPy, whatever the device."""
     settings, alpha = {**config["quilting"], "seed": config["seed"]}, None
-    picture = to_array(read_style(config, device))
+    (picture,) = map(to_array, read_style(config, device))
     if config["content"] is None:
         del settings["iterations"]
         quilted = quilting.synthesize(picture, config["image_size"], config["image_size"], **settings)
@@ -125,13 +132,17 @@ def read_content(config: dict, device: torch.device) -> tuple[Tensor, Tensor | N
     return image[None].to(device), alpha
 
 
-def read_style(config: dict, device: torch.device) -> Tensor:
-    """The style picture, (1, 3, H, W), short side `style.style_size`; a line if that enlarges it."""
-    path, style_size = style_picture(config["style"]), config["style"]["style_size"]
-    style_image = read_style_image(path, style_size).to(device)
-    if note := enlargement(path, style_size):
+def read_style(config: dict, device: torch.device) -> list[Tensor]:
+    """The style pictures, (1, 3, H, W) each, short side `style.style_size`; a line for each that this enlarges.
+
+    Raises FastStyleError for several where the task is about one.
+    """
+    paths, style_size = style_pictures(config["style"]), config["style"]["style_size"]
+    if len(paths) > 1 and config["task"] in ("portilla_simoncelli", "quilting"):
+        raise FastStyleError(f"task={config['task']}: takes one picture, and style.image= means {len(paths)}")
+    for note in filter(None, (enlargement(path, style_size) for path in paths)):
         print(note)
-    return style_image
+    return [style_image.to(device) for style_image in read_style_images(paths, style_size)]
 
 
 def noise(config: dict, shape: Sequence[int], device: torch.device) -> Tensor:

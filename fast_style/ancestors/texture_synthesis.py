@@ -19,11 +19,11 @@ SAMPLE_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.
 
 
 class TextureLoss(nn.Module):
-    """The distance to one texture, as weighted terms by layer; holds the texture's statistics.
+    """The distance to a texture, as weighted terms by layer; holds the texture's statistics.
 
     loss_network     without heads; the paper's has activations of mean one (loss_network.with_mean_activation_one),
                      which gives all layers a voice
-    texture          (1, 3, H, W) RGB in [0, 1], of any size
+    textures         (1, 3, H, W) RGB in [0, 1] each, of any size; several are one texture, by their mean statistics
     layer_weights    {"relu1_1": 1, "pool1": 1, ...}; the paper's layers are relu1_1 (its conv1_1), pool1, ... pool4
     statistic        gram, or mean: of every channel, as if its pixels had no company
     axes             from `principal_axes`: Gram matrices are then those of the features along them
@@ -33,7 +33,7 @@ class TextureLoss(nn.Module):
     def __init__(
         self,
         loss_network: LossNetwork,
-        texture: Tensor,
+        textures: Sequence[Tensor],
         layer_weights: Mapping[str, float],
         statistic: str = "gram",
         axes: Mapping[str, Tensor] | None = None,
@@ -45,7 +45,8 @@ class TextureLoss(nn.Module):
         self.loss_network, self.layer_weights = loss_network, dict(layer_weights)
         self.statistic, self.axes, self.error = statistic, axes or {}, error
         with torch.no_grad():
-            self.targets = self.statistics(texture)
+            of_each = [self.statistics(texture) for texture in textures]
+            self.targets = {layer: sum(one[layer] for one in of_each) / len(of_each) for layer in self.layer_weights}
 
     def statistics(self, images: Tensor) -> dict[str, Tensor]:
         """By layer: Gram matrices (B, C, C), or means (B, C)."""

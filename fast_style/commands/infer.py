@@ -1,16 +1,20 @@
 """Stylise or enlarge images: python infer.py ckpt=model.safetensors input=photo.jpg; draw textures: ckpt=... count=4"""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from fast_style.checkpoint import load_network
+from fast_style.checkpoint import fingerprint, load_network
 from fast_style.commands import run
+from fast_style.data.images import read_mask
 from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision, why_not_compiled
-from fast_style.inference.files import draw_textures, stylize_photos
+from fast_style.inference.blending import Style, fallback, painter, strengthened
+from fast_style.inference.files import MAKER, draw_textures, stylize_photos
+from fast_style.inference.sampling import Variant
 from fast_style.keys import INFER, check_keys
 from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.multi_style import MultiStyleNet
@@ -35,7 +39,7 @@ def check_meaning(config: dict, network: nn.Module) -> None:
     elif network.content:
         kind, foreign = "stylises photos at their own size", ("size",)
     else:
-        kind, foreign = "draws textures from noise alone", ("input", "max_size")
+        kind, foreign = "draws textures from noise alone", ("input", "max_size", "strength", "mask")
     for key in foreign:
         if config[key] is not None:
             raise FastStyleError(f"{key}={config[key]}: {config['ckpt']} {kind}")
@@ -43,17 +47,57 @@ def check_meaning(config: dict, network: nn.Module) -> None:
         raise FastStyleError("give input=... (python infer.py --help shows all keys)")
 
 
-def chosen_styles(network: nn.Module, own: str, style: str | dict | None) -> dict[str, nn.Module]:
-    """A network for every style that `style=` means, by the name that its pictures get."""
+def chosen_styles(config: dict, network: nn.Module, own: str) -> list[Style | None]:
+    """The styles that `style=` means; None is the only one, or those that `mask=` names."""
+    style = config["style"]
     if not isinstance(network, MultiStyleNet):
         if style is not None:
             raise FastStyleError(f"style={style}: the model has one style, {own}")
-        return {own: network}
-    if style is None or style == "all":
-        return {name: network.transformer_for(name) for name in network.names}
-    if isinstance(style, str):
-        return {style: network.transformer_for(style)}
-    return {"_".join(f"{name}_{weight}" for name, weight in style.items()): network.transformer_for(style)}
+        return [None]
+    if isinstance(config["mask"], dict) or style not in (None, "all"):
+        return [style]
+    return network.names
+
+
+def name_of(config: dict, own: str, style: Style | None, strength: float) -> str:
+    """What pictures are called: mosaic, mosaic_0.3_woodcut_0.7, mosaic_strength_0.5, mosaic_woodcut_masked, ..."""
+    if isinstance(config["mask"], dict):
+        parts = list(config["mask"])
+    elif isinstance(style, dict):
+        parts = [f"{name}_{weight}" for name, weight in style.items()]
+    else:
+        parts = [style or own]
+    parts += [f"strength_{strength:g}"] if strength != 1 else []
+    return "_".join(parts + (["masked"] if config["mask"] else []))
+
+
+def painters(
+    config: dict, network: nn.Module, own: str, ready: Callable[[nn.Module], nn.Module]
+) -> dict[str, list[nn.Module]]:
+    """What paints a photo, in one way or in several variants of one, by the name that the pictures get."""
+    strength, mask = 1 if config["strength"] is None else config["strength"], config["mask"]
+    styles = chosen_styles(config, network, own)
+    if note := fallback(network, strength):
+        print(note)
+    if isinstance(mask, dict):
+        mask = {name: read_mask(path) for name, path in mask.items()}
+    elif mask is not None:
+        mask = read_mask(mask)
+    if isinstance(network, MultiStyleNet):
+        names, variants = network.names, [lambda *style: ready(strengthened(network, *style))]
+    elif isinstance(network, TextureGenerator):
+        seed, generator = config["seed"] or 0, ready(network)
+        each = [Variant(generator, seed, index) for index in range(config["count"] or 1)]
+        names, variants = [own], [lambda *_, variant=variant: variant for variant in each]
+    else:
+        transformer = ready(network)
+        names, variants = [own], [lambda *_: transformer]
+    return {
+        name_of(config, own, style, strength): [
+            painter(network, names, network_for, style, strength, mask) for network_for in variants
+        ]
+        for style in styles
+    }
 
 
 def infer(cfg: DictConfig) -> None:
@@ -61,21 +105,25 @@ def infer(cfg: DictConfig) -> None:
     config = OmegaConf.to_container(cfg, resolve=True)
     check_keys(config, INFER)
     import_modules(config["modules"])
-    network, style = load_network(config["ckpt"])
+    network, own = load_network(config["ckpt"])
     check_meaning(config, network)
     device = pick_device(config["device"])
     if device.type == "cpu":
         keep_freed_memory()
-    precision, written, failures = pick_precision(config["precision"], device), [], []
+    precision, maker = pick_precision(config["precision"], device), f"{MAKER} {fingerprint(network)}"
     if config["compile"] and (reason := why_not_compiled(device)):
         raise FastStyleError(f"compile=true fails here: {reason}")
-    draw = stylize_photos if config["input"] is not None else draw_textures
-    for name, one in chosen_styles(network, style, config["style"]).items():
+
+    def ready(one: nn.Module) -> nn.Module:
         accelerate(one)
         if config["compile"]:
             one.compile()
-        drawn, failed = draw(config, one.to(device), name, precision)
-        written, failures = written + drawn, failures + failed
+        return one.to(device)
+
+    if config["input"] is None:
+        written, failures = draw_textures(config, ready(network), own, precision, maker), []
+    else:
+        written, failures = stylize_photos(config, painters(config, network, own, ready), precision, maker)
     print(f"wrote {written[0]}" if len(written) == 1 else f"wrote {len(written)} images")
     for reason in failures:
         print(f"failed: {reason}", file=sys.stderr)

@@ -139,6 +139,13 @@ def read_on_white(path: str | Path) -> Tensor:
     return image if alpha is None else _on_white(image, alpha)
 
 
+def read_mask(path: str | Path | BytesIO) -> Tensor:
+    """An image file as weights (1, H, W): 1 where it is white, 0 where it is black or transparent."""
+    image, alpha = read_image(path)
+    grey = image.mean(0, keepdim=True)
+    return grey if alpha is None else grey * alpha
+
+
 def read_rgb(path: str | Path, short_side: int) -> np.ndarray:
     """A training photo as 8-bit RGB, resized so that its short side is exactly `short_side`.
 

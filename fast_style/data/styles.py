@@ -1,6 +1,7 @@
-"""The style image of a config, at its style_size."""
+"""The style images of a config, at its style_size."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,14 +9,22 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from fast_style.data.images import find_images, read_image, read_on_white, resize_short_side
+from fast_style.data.images import find_files, left_out, only_images, read_image, read_on_white, resize_short_side
 from fast_style.errors import FastStyleError
 
 
-def style_name(name: str, image: str | None) -> str:
-    """A picture of the user's names its style; used by configs/style/*.yaml."""
+def style_name(name: str, image: str | Sequence[str] | None) -> str:
+    """Pictures of the user's name their style; used by configs/style/*.yaml.
+
+    A folder its name, a picture its stem, several the first one's with "_and_others".
+    """
+    if not image:
+        return name
+    several = isinstance(image, Sequence) and not isinstance(image, str)
+    first = Path(str(image[0] if several else image))
+    called = first.resolve().name if first.is_dir() else first.stem
     # The name is part of folders, in which Hydra would take ${ for a reference to a key.
-    return Path(str(image)).stem.replace("${", "{") if image else name
+    return called.replace("${", "{") + ("_and_others" if several and len(image) > 1 else "")
 
 
 OmegaConf.register_new_resolver("style_name", style_name, replace=True)
@@ -25,32 +34,48 @@ class StyleError(FastStyleError):
     """A style picture that does not exist or cannot be fetched."""
 
 
-def find_style_image(
+def find_style_images(
     name: str,
-    image: str | None = None,
+    image: str | Sequence[str] | None = None,
     original: bool = False,
     original_url: str | None = None,
     original_sha256: str | None = None,
-) -> Path:
-    """Path of the picture that a style config means.
+) -> list[Path]:
+    """Paths of the pictures that a style config means; several are one style, an artist's hand.
 
-    `image` is any picture of the user's; without it, `original` fetches the real painting once into torch.hub's
-    cache and checks its SHA-256; otherwise it is the study that ships with the package under the style's name.
-    Raises StyleError where none of them is to be had.
+    `image` is any picture of the user's, a folder of them, or a list of these; without it, `original` fetches the real
+    painting once into torch.hub's cache and checks its SHA-256; otherwise it is the study that ships with the package
+    under the style's name. Raises StyleError where none of them is to be had.
     """
     if image is not None:
-        if Path(image).is_dir():
-            raise StyleError(f"style.image={image}: is a folder, give a picture in it")
-        if not Path(image).is_file():
-            raise StyleError(f"style.image={image}: no such file")
-        return Path(image)
+        return _find_pictures("style.image", image)
     if original:
-        return _fetch_original(name, original_url, original_sha256)
+        return [_fetch_original(name, original_url, original_sha256)]
     studies = bundled_styles()
     if name in studies:
-        return studies[name]
+        return [studies[name]]
     names = ", ".join(studies)
     raise StyleError(f"no picture ships for style {name!r}: give one with style.image=FILE, or use one of {names}")
+
+
+def _find_pictures(key: str, images: str | Sequence[str], bundled: bool = False) -> list[Path]:
+    """The picture files, those in folders, and the bundled studies if they count, that a config key names. Raises
+    StyleError for what has none."""
+    paths, studies = [], bundled_styles() if bundled else {}
+    for image in [images] if isinstance(images, str) else images:
+        if Path(image).is_dir():
+            files = find_files(image)
+            paths += only_images(files)
+            if not only_images(files):
+                raise StyleError(f"{key}={image}: {'; '.join(filter(None, ['no pictures in it', left_out(files)]))}")
+        elif Path(image).is_file():
+            paths.append(Path(image))
+        elif image in studies:
+            paths.append(studies[image])
+        else:
+            or_study = f" or folder, and none of {', '.join(studies)}" if studies else ""
+            raise StyleError(f"{key}={image}: no such file{or_study}")
+    return paths
 
 
 def bundled_styles() -> dict[str, Path]:
@@ -58,29 +83,27 @@ def bundled_styles() -> dict[str, Path]:
     return {path.stem: path for path in sorted(Path(str(files("fast_style") / "assets" / "styles")).iterdir())}
 
 
-def find_styles(styles: list[str] | str | None) -> list[Path]:
-    """The pictures of `styles=`: names of bundled ones, files, or folders. Raises StyleError."""
-    paths = []
-    for style in [styles] if isinstance(styles, str) else styles or []:
-        if Path(style).is_dir():
-            paths += find_images(style)
-        elif Path(style).is_file():
-            paths.append(Path(style))
-        elif style in bundled_styles():
-            paths.append(bundled_styles()[style])
-        else:
-            raise StyleError(f"styles={style}: no such file or folder, and none of {', '.join(bundled_styles())}")
-    names = [path.stem for path in paths]
-    if len(paths) < 1:
-        raise StyleError("task=multi_style needs styles=[NAME,FILE,FOLDER,...]")
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise StyleError(f"styles=: two pictures are named {min(twice)}; a style is called by the name of its file")
-    return paths
+def find_styles(styles: Sequence[str] | Mapping[str, str | Sequence[str]] | str | None) -> dict[str, list[Path]]:
+    """The styles of `styles=`, each with its pictures. Raises StyleError.
+
+    Of a list of names of bundled ones, files and folders every picture is a style by the name of its file. Of a mapping
+    every entry is one, however many pictures it has.
+    """
+    if isinstance(styles, Mapping):
+        found = {name: _find_pictures("styles", images, bundled=True) for name, images in styles.items()}
+    else:
+        paths = _find_pictures("styles", styles or [], bundled=True)
+        names, found = [path.stem for path in paths], {path.stem: [path] for path in paths}
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise StyleError(f"styles=: two pictures are named {min(twice)}; name them: styles={{NAME: FILE, ...}}")
+    if not found:
+        raise StyleError("task=multi_style needs styles=[NAME,FILE,FOLDER,...], or {NAME: FILE, NAME: FOLDER, ...}")
+    return found
 
 
-def style_picture(style: dict) -> Path:
-    """Path of the picture that a config's section `style` means. Raises StyleError."""
-    return find_style_image(**{key: value for key, value in style.items() if key != "style_size"})
+def style_pictures(style: dict) -> list[Path]:
+    """Paths of the pictures that a config's section `style` means. Raises StyleError."""
+    return find_style_images(**{key: value for key, value in style.items() if key != "style_size"})
 
 
 def read_style_image(path: Path, style_size: int) -> Tensor:
@@ -92,6 +115,11 @@ def read_style_image(path: Path, style_size: int) -> Tensor:
         return resize_short_side(read_on_white(path), style_size)[None]
     except ValueError as error:
         raise StyleError(f"{path}: {error}, or give a smaller style.style_size") from error
+
+
+def read_style_images(paths: Sequence[Path], style_size: int) -> list[Tensor]:
+    """The pictures of one style, each as `read_style_image` reads it: their shapes differ."""
+    return [read_style_image(path, style_size) for path in paths]
 
 
 def enlargement(path: Path, style_size: int) -> str | None:

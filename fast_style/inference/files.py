@@ -6,7 +6,6 @@ from pathlib import Path
 
 from torch import nn
 
-from fast_style.checkpoint import fingerprint
 from fast_style.data.images import (
     IMAGE_SUFFIXES,
     WRITABLE_SUFFIXES,
@@ -18,7 +17,7 @@ from fast_style.data.images import (
     read_maker,
 )
 from fast_style.errors import FastStyleError
-from fast_style.inference.sampling import Variant, parse_size, sample_files
+from fast_style.inference.sampling import parse_size, sample_files
 from fast_style.inference.stylize import stylize_files
 from fast_style.keys import shown
 from fast_style.networks.texture_generator import TextureGenerator
@@ -49,20 +48,28 @@ def is_file_name(output: str | None) -> bool:
     return output is not None and Path(output).suffix.lower() in IMAGE_SUFFIXES and not Path(output).is_dir()
 
 
-def name_outputs(inputs: list[Path], root: Path, output: str | None, style: str) -> dict[Path, Path]:
-    """{input: output}: next to the input as NAME_STYLE.EXT, under a folder with the same names, or the file itself."""
+def name_outputs(
+    inputs: list[Path], root: Path, output: str | None, style: str, several: bool = False
+) -> dict[Path, Path]:
+    """{input: output}: next to the input as NAME_STYLE.EXT, under a folder with the same names, or the file itself.
+
+    Where every input has pictures in several styles, they are NAME_STYLE.EXT under a folder, too.
+    """
     if is_file_name(output):
         if len(inputs) > 1:
             raise FastStyleError(f"output={output} is one file, but input= means {len(inputs)} images: give a folder")
+        if several:
+            raise FastStyleError(f"output={output} is one file, but style= means several: give a folder, or one style")
         return {inputs[0]: Path(output)}
     outputs = {}
     for path in inputs:
         # What is not written (photo.gif) becomes photo.gif.png, so as not to meet a photo.png.
         stem, suffix = (path.stem, path.suffix) if path.suffix.lower() in OUTPUT_SUFFIXES else (path.name, ".png")
+        styled = f"{stem}_{style}{suffix}"
         if output is None:
-            outputs[path] = path.with_name(f"{stem}_{style}{suffix}")
+            outputs[path] = path.with_name(styled)
         else:
-            outputs[path] = Path(output) / path.relative_to(root).with_name(stem + suffix)
+            outputs[path] = Path(output) / path.relative_to(root).with_name(styled if several else stem + suffix)
         if outputs[path].resolve() == path.resolve():
             raise FastStyleError(f"output={output} would overwrite {path}: give another folder")
     return outputs
@@ -99,19 +106,19 @@ def name_textures(output: str | None, style: str, count: int) -> list[Path]:
     return numbered(path, count)
 
 
-def draw_textures(
-    config: dict, generator: TextureGenerator, style: str, precision: str
-) -> tuple[list[Path], list[str]]:
-    """Write count= textures; the files, and no reasons for failures: the first would end the run."""
-    paths = name_textures(config["output"], style, config["count"] or 1)
-    maker, size = f"{MAKER} {fingerprint(generator)}", parse_size(config["size"] or 512)
+def draw_textures(config: dict, generator: TextureGenerator, style: str, precision: str, maker: str) -> list[Path]:
+    """Write count= textures; their files."""
+    paths, size = name_textures(config["output"], style, config["count"] or 1), parse_size(config["size"] or 512)
     check_outputs(paths, config["output"], maker)
     sample_files(generator, paths, size, config["seed"] or 0, precision, maker)
-    return paths, []
+    return paths
 
 
-def stylize_photos(config: dict, network: nn.Module, style: str, precision: str) -> tuple[list[Path], list[str]]:
-    """Write count= variants of every photo of input=; the files written, and the reasons for those that failed."""
+def stylize_photos(
+    config: dict, painters: dict[str, list[nn.Module]], precision: str, maker: str
+) -> tuple[list[Path], list[str]]:
+    """Write the pictures that `painters`, by the name of a style, make of every photo of input=; the files written, and
+    the reasons for those that failed."""
     inputs, root, note = find_inputs(config["input"])
     if not inputs:
         raise FastStyleError(
@@ -119,15 +126,18 @@ def stylize_photos(config: dict, network: nn.Module, style: str, precision: str)
         )
     if note:
         print(f"input={config['input']}: {note}")
-    count, outputs = config["count"] or 1, name_outputs(inputs, root, config["output"], style)
-    outputs = {path: numbered(target, count) for path, target in outputs.items()}
-    maker = f"{MAKER} {fingerprint(network)}"
-    check_outputs([target for targets in outputs.values() for target in targets], config["output"], maker)
+    work = []
+    for style, variants in painters.items():
+        outputs = name_outputs(inputs, root, config["output"], style, len(painters) > 1)
+        numbers = {path: numbered(target, len(variants)) for path, target in outputs.items()}
+        work += [
+            (painter, {path: targets[index] for path, targets in numbers.items()})
+            for index, painter in enumerate(variants)
+        ]
+    check_outputs([target for _, files in work for target in files.values()], config["output"], maker)
     written, failures = [], []
-    for index in range(count):
-        files = {path: targets[index] for path, targets in outputs.items()}
-        transformer = Variant(network, config["seed"] or 0, index) if isinstance(network, TextureGenerator) else network
-        failed = stylize_files(transformer, files, config["max_size"], config["batch_size"], precision, maker)
+    for painter, files in work:
+        failed = stylize_files(painter, files, config["max_size"], config["batch_size"], precision, maker)
         written += [target for path, target in files.items() if path not in failed]
         failures += failed.values()
     return written, failures

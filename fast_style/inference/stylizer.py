@@ -1,5 +1,6 @@
 """Stylizer: a trained style as a function of pictures, for programs."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
@@ -11,14 +12,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fast_style.checkpoint import load_network
-from fast_style.data.images import read_image
+from fast_style.data.images import read_image, read_mask
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device, pick_precision
+from fast_style.inference.blending import MOST, Style, fallback, painter, strengthened
 from fast_style.inference.stylize import fitting_alpha, stylize
 from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 
+KEPT = 8  # networks that were built for styles of several, a few megabytes each
 Picture = str | Path | bytes | Image.Image | np.ndarray | Tensor
 
 
@@ -42,34 +45,78 @@ class Stylizer:
     """
 
     def __init__(self, ckpt: str | Path, device: str = "auto", precision: str = "auto"):
-        self.network, self.style = load_network(ckpt)
+        self.network, self.style = load_network(ckpt)  # no style, if it has several
         if isinstance(self.network, TextureGenerator):
             raise FastStyleError(f"ckpt={ckpt} draws textures or variants: give a model of task=style_transfer")
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
-        if not isinstance(self.network, MultiStyleNet):
+        self.several = isinstance(self.network, MultiStyleNet)
+        self.names = self.network.names if self.several else [self.style]
+        self.kept = {}
+        if not self.several:
             self.network = self._ready(self.network)
 
     def _ready(self, network: nn.Module) -> nn.Module:
         return accelerate(network).to(self.device, memory_format=torch.channels_last)
 
+    def _network_for(self, style: Style | None, strength: float) -> nn.Module:
+        """What paints a style, or a mixture: of several styles the last ones are kept."""
+        if not self.several:
+            return self.network
+        self.network.mixture(style)  # raises what is wrong with it
+        key = (style if isinstance(style, str) else tuple(style.items())), strength
+        found = self.kept.get(key)
+        if found is None:
+            found = self._ready(strengthened(self.network, style, strength))
+            # A dict of its own, so that threads may go on with the one there was. Two may build the same network once.
+            self.kept = dict([*self.kept.items(), (key, found)][-KEPT:])
+        return found
+
     def __call__(
         self,
         picture: Picture | Sequence[Picture],
-        style: str | Mapping[str, float] | None = None,
+        style: Style | None = None,
         max_size: int | None = None,
+        strength: float = 1.0,
+        mask: Picture | Mapping[str, Picture] | None = None,
     ) -> Image.Image | bytes | np.ndarray | Tensor | list:
         """The picture in the style.
 
         style     of a model of several styles: a name, or weights by name
         max_size  a longest side that files, bytes and PIL images are shrunk to first
+        strength  from 0, the photo, to 1, the style, and to 1.5 for a model that has learnt an identity beside its
+                  styles. For another, photo and picture are blended pixel by pixel, with a warning.
+        mask      where to paint: a picture that is white there, of any size and with any greys, or one for each style
+                  by its name. Arrays and tensors may also be (H, W), and of booleans.
         """
-        several = isinstance(self.network, MultiStyleNet)
-        if several != (style is not None):
-            has = f"several styles: give style= of {', '.join(self.network.names)}" if several else "one style"
+        if self.several != (style is not None) and not (style is None and isinstance(mask, Mapping)):
+            has = f"several styles: give style= of {', '.join(self.names)}" if self.several else "one style"
             raise FastStyleError(f"style={style}: the model has {has}")
-        transformer = self._ready(self.network.transformer_for(style)) if several else self.network
+        if not 0 <= strength <= MOST:
+            raise FastStyleError(f"strength={strength}: must be a number from 0 to {MOST:g}")
+        if note := fallback(self.network, strength):
+            warnings.warn(note, stacklevel=2)
+        if isinstance(mask, Mapping):
+            mask = {name: as_mask(one) for name, one in mask.items()}
+        elif mask is not None:
+            mask = as_mask(mask)
+        transformer = painter(self.network, self.names, self._network_for, style, strength, mask)
         return painted(picture, partial(stylize, transformer, precision=self.precision), max_size)
+
+
+def as_mask(picture: Picture) -> Tensor:
+    """The weights (1, H, W) that a picture of any kind means: 1 where it is white."""
+    if isinstance(picture, Image.Image):
+        picture = encode(picture, "PNG", {"compress_level": 1})
+    if isinstance(picture, str | Path | bytes):
+        return read_mask(BytesIO(picture) if isinstance(picture, bytes) else picture)
+    if isinstance(picture, np.ndarray):
+        picture = torch.from_numpy((np.moveaxis(picture, -1, 0) if picture.ndim == 3 else picture).copy())
+    planes = picture if picture.ndim == 3 else picture[None]
+    if planes.ndim != 3 or len(planes) not in (1, 3) or 0 in planes.shape:
+        raise FastStyleError(f"a mask is one picture, of one channel or three: not {tuple(picture.shape)}")
+    grey = planes.float().mean(0, keepdim=True)
+    return (grey / 255 if planes.dtype == torch.uint8 else grey).clamp(0, 1)
 
 
 def painted(picture: Picture | Sequence[Picture], paint: Callable[[Tensor], Tensor], max_size: int | None):

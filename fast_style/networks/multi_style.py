@@ -24,11 +24,13 @@ class MultiStyleNet(nn.Module):
     model       arguments of the TransformerNet; its norm is instance
     names       of the styles, N of them
     statistics  of their pictures, (N, S): a picture that is none of them is most like one of them
+    identity    whether there is one more, which has no name and paints nothing: the way from it to a style, and beyond,
+                is the strength of the style
     """
 
-    def __init__(self, model: dict, names: Sequence[str], statistics: Tensor):
+    def __init__(self, model: dict, names: Sequence[str], statistics: Tensor, identity: bool = False):
         super().__init__()
-        self.model, self.names = model, list(names)
+        self.model, self.names, self.identity = model, list(names), identity
         self.transformer = TransformerNet(**model)
         modules = dict(self.transformer.named_modules())
         norms = [name for name, module in modules.items() if isinstance(module, nn.InstanceNorm2d)]
@@ -36,11 +38,16 @@ class MultiStyleNet(nn.Module):
         own = dict(self.transformer.named_parameters())
         parts = [f"{name}.{kind}" for name in [*norms, last] for kind in ("weight", "bias")]
         self.shapes = {name: own[name].shape for name in parts}
-        self.offsets = nn.Parameter(torch.zeros(len(names), sum(shape.numel() for shape in self.shapes.values())))
+        self.offsets = nn.Parameter(
+            torch.zeros(len(names) + identity, sum(shape.numel() for shape in self.shapes.values()))
+        )
         self.register_buffer("statistics", statistics.clone())
 
     def style_parameters(self, mixture: Tensor) -> dict[str, Tensor]:
-        """What makes a mixture (N,) of the styles, parameters of the transformer by name."""
+        """What makes a mixture of the styles, parameters of the transformer by name.
+
+        A mixture has a weight for each style, and the identity's last: (N,) or (N + 1,).
+        """
         own = dict(self.transformer.named_parameters())
         offsets = (mixture @ self.offsets).split([shape.numel() for shape in self.shapes.values()])
         return {
@@ -49,7 +56,8 @@ class MultiStyleNet(nn.Module):
         }
 
     def forward(self, content_images: Tensor, mixtures: Tensor) -> Tensor:
-        """Stylise every image (B, 3, H, W) in [0, 1] in a mixture of its own, (B, N): one 1 in a row is one style."""
+        """Stylise every image (B, 3, H, W) in [0, 1] in a mixture of its own, (B, N or N + 1): one 1 in a row is one
+        style."""
         pairs = zip(mixtures, content_images[:, None], strict=True)
         return torch.cat(
             [functional_call(self.transformer, self.style_parameters(mixture), image) for mixture, image in pairs]
@@ -59,8 +67,12 @@ class MultiStyleNet(nn.Module):
         """The same parameters in modules of its own, for another thread: a style is put into the modules."""
         return copy.deepcopy(self, {id(tensor): tensor for tensor in [*self.parameters(), *self.buffers()]})
 
-    def mixture(self, style: str | Mapping[str, float]) -> Tensor:
-        """The mixture (N,) of a name, or of weights by name, which are made to add up to 1. Raises FastStyleError."""
+    def mixture(self, style: str | Mapping[str, float], strength: float = 1.0) -> Tensor:
+        """The mixture of a name, or of weights by name, which are made to add up to 1.
+
+        strength  from the identity at 0 to the style at 1, and on; only with an identity can it be another than 1
+        Raises FastStyleError.
+        """
         weights = {style: 1.0} if isinstance(style, str) else dict(style)
         if unknown := [name for name in weights if name not in self.names]:
             raise FastStyleError(f"style={unknown[0]}: the model has {', '.join(self.names)}")
@@ -69,7 +81,12 @@ class MultiStyleNet(nn.Module):
         ):
             raise FastStyleError(f"style={weights}: weights must be numbers, none below 0 and not all 0")
         values = torch.tensor([float(weights.get(name, 0)) for name in self.names])
-        return (values / values.sum()).to(self.offsets.device)
+        values = values / values.sum()
+        if self.identity:
+            values = torch.cat([strength * values, torch.tensor([1.0 - strength])])
+        elif strength != 1:
+            raise FastStyleError(f"strength={strength}: the model has learnt no identity")
+        return values.to(self.offsets.device)
 
     def most_like(self, statistics: Tensor) -> str:
         """The style whose picture has the most similar statistics to those of a picture, (1, S)."""
@@ -77,8 +94,9 @@ class MultiStyleNet(nn.Module):
         return self.names[int(((self.statistics - statistics) / deviations).square().sum(1).argmin())]
 
     @torch.no_grad()
-    def transformer_for(self, style: str | Mapping[str, float]) -> TransformerNet:
-        """An ordinary TransformerNet that paints one style, or a mixture."""
+    def transformer_for(self, style: str | Mapping[str, float], strength: float = 1.0) -> TransformerNet:
+        """An ordinary TransformerNet that paints one style, or a mixture, as strongly as `mixture` says."""
+        parameters = self.style_parameters(self.mixture(style, strength))
         transformer = TransformerNet(**self.model).to(self.offsets.device)
-        transformer.load_state_dict(self.transformer.state_dict() | self.style_parameters(self.mixture(style)))
+        transformer.load_state_dict(self.transformer.state_dict() | parameters)
         return transformer.eval()

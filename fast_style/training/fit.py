@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
     check(config)
     pl.seed_everything(config["seed"], verbose=False)
     module = task_class(config)(config)
-    for path in module.style_images.values():
+    for path in chain(*module.styles.values()):
         if note := enlargement(path, config["style"]["style_size"]):
             rank_zero_only(print)(note)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
@@ -168,7 +169,7 @@ def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Cal
 def save(module: Task, config: dict, losses: dict[str, float]) -> Path:
     """Write the release file."""
     model = Path(config["run_dir"]) / "model.safetensors"
-    save_release(model, module.network.cpu().eval(), config, module.style_images, losses)
+    save_release(model, module.network.cpu().eval(), config, module.styles, losses)
     return model
 
 

@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Collection
+from itertools import chain
 from pathlib import Path
 
 from fast_style.checkpoint import GENERATOR_TASKS, CheckpointError, read_lightning, section_of, task_of
-from fast_style.data.styles import file_sha256, find_styles, style_picture
+from fast_style.data.styles import file_sha256, find_styles, style_pictures
 from fast_style.losses import PerceptualLoss
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.texture_generator import TextureGenerator
@@ -41,6 +42,8 @@ def check_resumable(path: str | Path, config: dict) -> None:
         sections.append("diversity_weight")
     if task_of(config) == "super_resolution":
         sections.append("error")
+    if task_of(config) == "multi_style":
+        sections.append("identity_share")
     before, now = keys_and_values(stored, sections), keys_and_values(config, sections)
     other = [key for key in now | before if key not in before or key not in now or before[key] != now[key]]
     if other := [*other, *other_style(checkpoint["hyper_parameters"], config)]:
@@ -75,7 +78,8 @@ def other_style(stored: dict, config: dict) -> list[str]:
     before, style = stored["config"]["style"], config["style"]
     if task_of(config) == "super_resolution":
         return []
-    pictures = find_styles(config["styles"]) if task_of(config) == "multi_style" else [style_picture(style)]
+    several = task_of(config) == "multi_style"
+    pictures = list(chain(*find_styles(config["styles"]).values())) if several else style_pictures(style)
     if "style_sha256" in stored:
         same = stored["style_sha256"] == [file_sha256(picture) for picture in pictures]
     else:  # an earlier version

@@ -32,7 +32,7 @@ class StyleTransfer(StyleTask):
     def __init__(self, config: dict):
         super().__init__(config)
         self.transformer = build_network(config)
-        if state_dict := initial_state(config["init_from"], config["model"], self.style_picture):
+        if state_dict := initial_state(config["init_from"], config["model"], self.style_images):
             self.transformer.load_state_dict(state_dict)
         self.training_terms = self.stylized_terms
 

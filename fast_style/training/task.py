@@ -8,7 +8,7 @@ import torch
 from hydra.utils import get_class
 from torch import Tensor, nn
 
-from fast_style.data.styles import file_sha256, read_style_image, style_picture
+from fast_style.data.styles import file_sha256, read_style_images, style_pictures
 from fast_style.keys import build
 from fast_style.losses import load_perceptual_loss
 
@@ -19,7 +19,7 @@ class Task(pl.LightningModule):
     A subclass sets `network` and has `terms`; what else it may say is below, with what most tasks say.
     """
 
-    style_images: dict[str, Path] = {}  # the pictures of styles that it learns, by name
+    styles: dict[str, list[Path]] = {}  # the pictures of each that it learns, by name
 
     def __init__(self, config: dict):
         super().__init__()
@@ -105,11 +105,11 @@ class StyleTask(Task):
 
     def __init__(self, config: dict):
         super().__init__(config)
-        path, style_size = style_picture(config["style"]), config["style"]["style_size"]
-        self.style_images = {config["style"]["name"]: path}
-        self.style_picture = read_style_image(path, style_size)
-        self.save_hyperparameters({"style_sha256": [file_sha256(path)]})
-        self.perceptual_loss = load_perceptual_loss(config["loss_network"], config["objective"], self.style_picture)
+        paths, style_size = style_pictures(config["style"]), config["style"]["style_size"]
+        self.styles = {config["style"]["name"]: paths}
+        self.style_images = read_style_images(paths, style_size)
+        self.save_hyperparameters({"style_sha256": [file_sha256(path) for path in paths]})
+        self.perceptual_loss = load_perceptual_loss(config["loss_network"], config["objective"], self.style_images)
 
 
 def task_class(config: dict) -> type[Task]:

@@ -1,5 +1,6 @@
 """Where a training starts: from scratch, from a trained style, or from the backbone, the network that ships for it."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,8 +19,8 @@ STATISTICS_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STATISTICS_SCALES = (1, 0.5)
 
 
-def initial_state(init_from: str | None, model: dict, style_image: Tensor) -> dict[str, Tensor] | None:
-    """State of a TransformerNet(**model) to start learning a style image (1, 3, H, W) in [0, 1] from.
+def initial_state(init_from: str | None, model: dict, style_images: Sequence[Tensor]) -> dict[str, Tensor] | None:
+    """State of a TransformerNet(**model) to start learning the style of pictures (1, 3, H, W) in [0, 1] from.
 
     None      scratch: there is none
     auto      the shipped backbone if it has this model, else scratch
@@ -30,7 +31,7 @@ def initial_state(init_from: str | None, model: dict, style_image: Tensor) -> di
     if network is None:
         return None
     if isinstance(network, MultiStyleNet):
-        statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_image)
+        statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_images)
         network = network.transformer_for(network.most_like(statistics))
     return fitting(network.state_dict(), model, init_from)
 
@@ -38,8 +39,8 @@ def initial_state(init_from: str | None, model: dict, style_image: Tensor) -> di
 def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
     """Put what init_from= means into a network of several styles.
 
-    A style of the same name goes on from what it was, another begins as the one that it is most like. Raises
-    FastStyleError as above.
+    A style of the same name goes on from what it was, another begins as the one that it is most like; so does the
+    identity, or it begins as what the styles share. Raises FastStyleError as above.
     """
     earlier = starting_network(init_from, network.model)
     if earlier is None:
@@ -52,6 +53,8 @@ def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
         for index, name in enumerate(network.names):
             alike = name if name in earlier.names else earlier.most_like(network.statistics[index, None])
             network.offsets[index] = earlier.offsets[earlier.names.index(alike)]
+        if network.identity and earlier.identity:
+            network.offsets[-1] = earlier.offsets[-1]
 
 
 def starting_network(init_from: str | None, model: dict) -> nn.Module | None:
@@ -83,11 +86,17 @@ def fitting(state_dict: dict[str, Tensor], model: dict, init_from: str) -> dict[
     return state_dict
 
 
-def style_statistics(loss_network: LossNetwork, style_images: Tensor) -> Tensor:
-    """Means and standard deviations of every feature map, at two sizes: (B, 3, H, W) in [0, 1] -> (B, S), float32."""
-    statistics = []
-    for scale in STATISTICS_SCALES:
-        for _, maps in sorted(loss_network(rescale(style_images, scale), STATISTICS_LAYERS).items()):
-            maps = maps.float().flatten(2)
-            statistics += [maps.mean(2), maps.std(2, correction=0)]
-    return torch.cat(statistics, 1)
+def style_statistics(loss_network: LossNetwork, style_images: Sequence[Tensor]) -> Tensor:
+    """Means and standard deviations of every feature map at two sizes, of several pictures their means.
+
+    Pictures (1, 3, H, W) in [0, 1] -> (1, S), float32.
+    """
+    rows = []
+    for style_image in style_images:
+        statistics = []
+        for scale in STATISTICS_SCALES:
+            for _, maps in sorted(loss_network(rescale(style_image, scale), STATISTICS_LAYERS).items()):
+                maps = maps.float().flatten(2)
+                statistics += [maps.mean(2), maps.std(2, correction=0)]
+        rows.append(torch.cat(statistics, 1))
+    return torch.cat(rows).mean(0, keepdim=True)

@@ -18,7 +18,7 @@ from fast_style.ancestors.optimization import (
     split,
 )
 from fast_style.data.images import read_image
-from fast_style.data.styles import find_style_image, read_style_image
+from fast_style.data.styles import find_style_images, read_style_image
 from fast_style.errors import FastStyleError
 from fast_style.losses import PerceptualLoss
 from fast_style.networks.loss_network import load_loss_network
@@ -31,8 +31,8 @@ def random_image(*size, seed=0):
 @pytest.fixture(scope="module")
 def perceptual_loss():
     layers = ["relu1_1", "relu2_1", "relu3_1"]
-    style_image = read_style_image(find_style_image("starry_night"), 64)
-    return PerceptualLoss(load_loss_network("distilled", layers), style_image, ["relu3_1"], layers, 1, 1, 0.001)
+    style_image = read_style_image(find_style_images("starry_night")[0], 64)
+    return PerceptualLoss(load_loss_network("distilled", layers), [style_image], ["relu3_1"], layers, 1, 1, 0.001)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def texture():
 def test_equation_3(network, texture):
     """Sums over positions written out, in float64; image and texture of one size, as in the paper."""
     image, weights = random_images(1, 3, 32, 32, seed=1), {"relu1_1": 2.0, "pool1": 0.5, "pool2": 1.0}
-    terms = TextureLoss(network, texture, weights, error="absolute")(image)
+    terms = TextureLoss(network, [texture], weights, error="absolute")(image)
     assert list(terms) == list(weights)
     features, wanted = network(image, LAYERS), network(texture, LAYERS)
     for layer, weight in weights.items():
@@ -49,7 +49,7 @@ def test_equation_3(network, texture):
 @torch.no_grad()
 def test_means(network, texture):
     image = random_images(1, 3, 20, 28, seed=1)
-    terms = TextureLoss(network, texture, {"pool1": 3.0}, statistic="mean", error="absolute")(image)
+    terms = TextureLoss(network, [texture], {"pool1": 3.0}, statistic="mean", error="absolute")(image)
     mine, wanted = (network(images, ["pool1"])["pool1"][0].numpy() for images in (image, texture))
     expected = 3 * ((mine.mean((1, 2)) - wanted.mean((1, 2))) ** 2).sum() / 4
     assert terms["pool1"].item() == pytest.approx(expected, rel=1e-4)
@@ -58,7 +58,7 @@ def test_means(network, texture):
 @pytest.mark.parametrize("statistic", ["gram", "mean"])
 @torch.no_grad()
 def test_the_texture_itself_has_no_error(network, texture, statistic):
-    loss = TextureLoss(network, texture, dict.fromkeys(LAYERS, 1.0), statistic)
+    loss = TextureLoss(network, [texture], dict.fromkeys(LAYERS, 1.0), statistic)
     assert all(value.item() == 0 for value in loss(texture).values())
     assert all(value.item() > 0 for value in loss(random_images(1, 3, 32, 32, seed=2)).values())
 
@@ -67,7 +67,7 @@ def test_the_texture_itself_has_no_error(network, texture, statistic):
 def test_blind_to_where_things_are(texture):
     """A shifted torus of the first layer has the same statistics but for the border."""
     network = load_loss_network("distilled", ["relu1_1"], heads=False)
-    loss = TextureLoss(network, texture, {"relu1_1": 1.0})
+    loss = TextureLoss(network, [texture], {"relu1_1": 1.0})
     shifted, other = loss(texture.roll((11, 7), (2, 3))), loss(random_images(1, 3, 32, 32, seed=2))
     assert shifted["relu1_1"] < 0.05 * other["relu1_1"]
 
@@ -89,7 +89,7 @@ def test_principal_axes_are_those_of_numpy(network):
 def test_gram_matrices_along_axes(network, texture):
     photos = [random_images(1, 3, 24, 24, seed=3)]
     axes = principal_axes(network, photos, LAYERS, 4)
-    gram = TextureLoss(network, texture, {"pool2": 1.0}, axes=axes).targets["pool2"]
+    gram = TextureLoss(network, [texture], {"pool2": 1.0}, axes=axes).targets["pool2"]
     flat = network(texture, ["pool2"])["pool2"][0].flatten(1).numpy()
     projected = axes["pool2"].numpy().T @ flat
     np.testing.assert_allclose(gram[0], projected @ projected.T / projected.size, rtol=1e-4, atol=1e-6)
@@ -102,8 +102,8 @@ def test_all_axes_lose_nothing(network, texture):
     image, weights = random_images(1, 3, 32, 32, seed=1), dict.fromkeys(LAYERS, 1.0)
     axes = principal_axes(network, [texture], LAYERS, 1000)
     assert all(len(a) == a.shape[1] for a in axes.values())
-    rotated = TextureLoss(network, texture, weights, axes=axes)(image)
-    for layer, value in TextureLoss(network, texture, weights)(image).items():
+    rotated = TextureLoss(network, [texture], weights, axes=axes)(image)
+    for layer, value in TextureLoss(network, [texture], weights)(image).items():
         assert rotated[layer].item() == pytest.approx(value.item(), rel=1e-3)
 
 
@@ -131,7 +131,7 @@ def test_parameters_of_the_paper():
 
 def test_parameters_are_what_the_model_holds(network, texture):
     """Distinct numbers in its Gram matrices, counted."""
-    loss = TextureLoss(network, texture, dict.fromkeys(LAYERS, 1.0))
+    loss = TextureLoss(network, [texture], dict.fromkeys(LAYERS, 1.0))
     grams = [gram[0] for gram in loss.targets.values()]
     distinct = sum(torch.ones_like(gram).triu().sum().int().item() for gram in grams)
     assert count_parameters([len(gram) for gram in grams]) == distinct
@@ -143,7 +143,7 @@ def test_parameters_are_what_the_model_holds(network, texture):
 def test_a_constant_texture_comes_back():
     texture = torch.tensor([0.7, 0.4, 0.2])[None, :, None, None].expand(1, 3, 32, 32)
     network = load_loss_network("distilled", ["relu1_1", "pool1"], pooling="avg", heads=False)
-    loss = TextureLoss(network, texture, {"relu1_1": 1.0, "pool1": 1.0})
+    loss = TextureLoss(network, [texture], {"relu1_1": 1.0, "pool1": 1.0})
     start = 0.5 + 0.01 * random_images(1, 3, 32, 32, seed=6)
     *_, (_, terms, image) = optimize_pixels(loss, start, 250)
     assert sum(terms.values()) < 1e-3
@@ -152,10 +152,10 @@ def test_a_constant_texture_comes_back():
 
 def test_unknown_statistic(network, texture):
     with pytest.raises(FastStyleError, match="texture.statistic=median.*gram, mean"):
-        TextureLoss(network, texture, {"pool1": 1.0}, statistic="median")
+        TextureLoss(network, [texture], {"pool1": 1.0}, statistic="median")
 
 
 @torch.no_grad()
 def test_targets_are_gram_matrices(network, texture):
-    loss = TextureLoss(network, texture, {"pool1": 1.0})
+    loss = TextureLoss(network, [texture], {"pool1": 1.0})
     torch.testing.assert_close(loss.targets["pool1"], gram_matrix(network(texture, ["pool1"])["pool1"]))

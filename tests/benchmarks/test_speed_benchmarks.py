@@ -35,7 +35,7 @@ def test_ports_loss_is_that_of_our_config(compose_config, tmp_path):
     objective = OmegaConf.to_container(compose_config("train", "objective=pytorch_examples").objective)
     network = load_loss_network("vgg16", list(LAYERS), str(tmp_path / "vgg.pth"))
     style_image, stylized, photos = torch.rand(3, 1, 3, 32, 32)
-    ours = PerceptualLoss(network, style_image, **objective | {"tv_weight": 0})
+    ours = PerceptualLoss(network, [style_image], **objective | {"tv_weight": 0})
     grams = {name: ports_gram(maps) for name, maps in network(style_image).items()}
     expected = ports_loss(features, stylized, photos, grams)
     torch.testing.assert_close(sum(ours(stylized, photos).values()), expected, rtol=1e-3, atol=0)

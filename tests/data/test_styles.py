@@ -9,7 +9,15 @@ import yaml
 from conftest import ROOT
 from PIL import Image
 
-from fast_style.data.styles import StyleError, enlargement, file_sha256, find_style_image, read_style_image
+from fast_style.data.styles import (
+    StyleError,
+    enlargement,
+    file_sha256,
+    find_style_images,
+    find_styles,
+    read_style_image,
+    style_name,
+)
 
 CONFIGS = sorted((ROOT / "configs/style").glob("*.yaml"))
 
@@ -18,7 +26,7 @@ CONFIGS = sorted((ROOT / "configs/style").glob("*.yaml"))
 def test_every_config_ships_with_a_picture(path):
     config = yaml.safe_load(path.read_text()) | {"name": path.stem}
     style_size = config.pop("style_size")
-    study = find_style_image(**config)
+    (study,) = find_style_images(**config)
     assert study.stem == path.stem and study.is_relative_to(ROOT / "fast_style" / "assets")
     with Image.open(study) as picture:
         assert min(picture.size) >= 640 and picture.mode == "RGB"
@@ -34,8 +42,38 @@ def test_every_shipped_picture_has_a_config():
 
 def test_a_picture_of_ones_own(photo, tmp_path):
     path = photo(tmp_path / "mine.png", 30, 50)
-    assert find_style_image("starry_night", image=str(path)) == path
-    assert find_style_image("no_such_style", image=str(path)) == path
+    assert find_style_images("starry_night", image=str(path)) == [path]
+    assert find_style_images("no_such_style", image=str(path)) == [path]
+
+
+def test_several_pictures_are_one_style(photo, tmp_path):
+    """A list, a folder with its subfolders, or a list of both; called by the first, or by the folder."""
+    hand = tmp_path / "van.gogh"
+    first, second, other = (photo(hand / name, 8, 9) for name in ("b.png", "late/a.jpg", "late/c.png"))
+    (hand / "notes.txt").write_text("no picture")
+    assert find_style_images("any", image=str(hand)) == [first, second, other]
+    assert find_style_images("any", image=[str(other), str(hand / "late")]) == [other, second, other]
+    assert style_name("any", str(hand)) == style_name("any", [f"{hand}/"]) == "van.gogh"
+    assert style_name("any", [str(second), str(first)]) == "a_and_others"
+    assert style_name("any", [str(second)]) == style_name("any", str(second)) == "a"
+    assert style_name("any", None) == "any"
+
+
+def test_a_folder_without_pictures(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(StyleError, match=f"style.image={tmp_path}: no pictures in it; left out 1 that are no pictures"):
+        find_style_images("any", image=str(tmp_path))
+
+
+def test_styles_by_name(photo, tmp_path):
+    """In a list every picture is a style; in a mapping every entry, with any number of pictures."""
+    first, second = (photo(tmp_path / "hand" / name, 8, 9) for name in ("a.png", "b.png"))
+    assert find_styles(str(tmp_path / "hand")) == {"a": [first], "b": [second]}
+    named = find_styles({"hand": str(tmp_path / "hand"), "pair": [str(second), "mosaic"], "wood": "woodcut"})
+    assert list(named) == ["hand", "pair", "wood"] and named["hand"] == [first, second]
+    assert [path.stem for path in named["pair"]] == ["b", "mosaic"] and named["wood"][0].stem == "woodcut"
+    with pytest.raises(StyleError, match="styles=cubism: no such file or folder, and none of composition"):
+        find_styles({"a": "cubism"})
 
 
 @pytest.mark.parametrize("size, style_size, expected", [((50, 30), 15, (15, 25)), ((30, 50), 60, (100, 60))])
@@ -73,12 +111,12 @@ def test_an_enlarged_thumbnail_says_so(photo, tmp_path, height, width):
 
 def test_missing_file():
     with pytest.raises(StyleError, match="style.image=/no/such.jpg: no such file"):
-        find_style_image("starry_night", image="/no/such.jpg")
+        find_style_images("starry_night", image="/no/such.jpg")
 
 
 def test_unknown_name_lists_what_ships():
     with pytest.raises(StyleError, match="'guernica'.*style.image=.*" + ", ".join(p.stem for p in CONFIGS)):
-        find_style_image("guernica")
+        find_style_images("guernica")
 
 
 # --- originals
@@ -97,7 +135,8 @@ def painting(photo, tmp_path):
 
 
 def original(url, sha256):
-    return find_style_image("starry_night", original=True, original_url=url, original_sha256=sha256)
+    (path,) = find_style_images("starry_night", original=True, original_url=url, original_sha256=sha256)
+    return path
 
 
 def test_original_is_fetched_once(serve, torch_home, painting):
@@ -128,7 +167,7 @@ def test_original_of_an_unreachable_server(serve, torch_home, tmp_path):
 
 def test_no_original_is_known():
     with pytest.raises(StyleError, match="'ink_wash'.*style.image=FILE"):
-        find_style_image("ink_wash", original=True)
+        find_style_images("ink_wash", original=True)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

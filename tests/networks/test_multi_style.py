@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -32,7 +33,7 @@ def backbone_file(tmp_path):
     torch.manual_seed(0)
     loss_network = load_loss_network("distilled", STATISTICS_LAYERS)
     pictures = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64) ** 4
-    statistics = torch.cat([style_statistics(loss_network, picture) for picture in pictures])
+    statistics = torch.cat([style_statistics(loss_network, [picture]) for picture in pictures])
     backbone = MultiStyleNet(MODEL, ["plain", "dark"], statistics)
     torch.nn.init.normal_(backbone.offsets, std=0.1)
     path = tmp_path / "backbone.safetensors"
@@ -45,12 +46,12 @@ def backbone_file(tmp_path):
 
 def test_statistics_against_numpy():
     loss_network = load_loss_network("distilled", STATISTICS_LAYERS)
-    style_images = torch.rand(2, 3, 48, 40)
+    style_images = [torch.rand(1, 3, 48, 40), torch.rand(1, 3, 32, 56)]
     statistics = style_statistics(loss_network, style_images)
-    maps = loss_network(style_images)["relu1_1"].flatten(2).numpy()
-    expected = torch.from_numpy(maps.mean(2)), torch.from_numpy(maps.std(2))
-    torch.testing.assert_close(statistics[:, :32], torch.cat(expected, 1))
-    assert statistics.shape == (2, 2 * 2 * (16 + 32 + 64 + 128 + 128)), "means and deviations at two sizes"
+    maps = [loss_network(image)["relu1_1"].flatten(2).numpy() for image in style_images]
+    expected = sum(np.concatenate([one.mean(2), one.std(2)], 1) for one in maps) / 2
+    torch.testing.assert_close(statistics[:, :32], torch.from_numpy(expected))
+    assert statistics.shape == (1, 2 * 2 * (16 + 32 + 64 + 128 + 128)), "means and deviations at two sizes"
 
 
 def test_every_image_has_its_own_mixture(backbone):
@@ -108,7 +109,7 @@ def test_most_like_is_not_ruled_by_statistics_of_large_numbers(backbone):
 def test_starting_from_a_backbone(backbone_file):
     backbone, _ = load_network(backbone_file)
     for name, power in (("plain", 1.1), ("dark", 3.6)):
-        start = initial_state(str(backbone_file), MODEL, torch.rand(1, 3, 64, 64) ** power)
+        start = initial_state(str(backbone_file), MODEL, [torch.rand(1, 3, 64, 64) ** power])
         expected = backbone.transformer_for(name).state_dict()
         assert all(torch.equal(start[key], expected[key]) for key in expected)
     other = backbone.transformer_for("plain").state_dict()
@@ -132,9 +133,9 @@ def test_starting_several_styles(backbone_file, trained):
 
 
 def test_starting_from_nothing_or_from_another_style(trained):
-    assert initial_state(None, MODEL, torch.rand(1, 3, 32, 32)) is None
+    assert initial_state(None, MODEL, [torch.rand(1, 3, 32, 32)]) is None
     release = trained / "model.safetensors"
-    start = initial_state(str(release), read_metadata(release)["model"], torch.rand(1, 3, 32, 32))
+    start = initial_state(str(release), read_metadata(release)["model"], [torch.rand(1, 3, 32, 32)])
     expected = load_network(release)[0].state_dict()
     assert all(torch.equal(start[name], expected[name]) for name in expected)
 
@@ -151,20 +152,20 @@ def test_a_model_with_skips_starts_from_one_without(backbone_file):
 
 
 def test_auto_leaves_other_models_alone(compose_config):
-    assert initial_state("auto", MODEL, torch.rand(1, 3, 32, 32)) is None
+    assert initial_state("auto", MODEL, [torch.rand(1, 3, 32, 32)]) is None
     model = OmegaConf.to_container(compose_config("train", "run_dir=none").model)
-    assert initial_state("auto", model, torch.rand(1, 3, 32, 32)) is not None, "the one that ships fits the default"
+    assert initial_state("auto", model, [torch.rand(1, 3, 32, 32)]) is not None, "the one that ships fits the default"
 
 
 def test_what_cannot_be_started_from(backbone_file, tmp_path):
-    style_image = torch.rand(1, 3, 32, 32)
+    style_images = [torch.rand(1, 3, 32, 32)]
     with pytest.raises(FastStyleError, match="init_from=.*no such file"):
-        initial_state(str(tmp_path / "none.safetensors"), MODEL, style_image)
+        initial_state(str(tmp_path / "none.safetensors"), MODEL, style_images)
     with pytest.raises(FastStyleError, match="another network"):
-        initial_state(str(backbone_file), {"channels": [8, 8]}, style_image)
+        initial_state(str(backbone_file), {"channels": [8, 8]}, style_images)
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(FastStyleError, match="cannot read"):
-        initial_state(str(tmp_path / "text.safetensors"), MODEL, style_image)
+        initial_state(str(tmp_path / "text.safetensors"), MODEL, style_images)
 
 
 def test_a_file_cannot_make_us_build_more_than_it_holds(backbone_file, tmp_path):

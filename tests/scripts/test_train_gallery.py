@@ -45,7 +45,7 @@ def model(compose_config, tmp_path_factory):
     cfg = compose_config("train", *TINY, "budget=5min", f"run_dir={path.parent}")
     config = OmegaConf.to_container(cfg, resolve=True)
     losses = {f"val/{term}_loss": 1.0 for term in ("content", "style", "tv", "total")} | {"steps": 2, "seconds": 3.0}
-    save_release(path, TransformerNet(**config["model"]), config, {"mosaic": BUNDLED["mosaic"]}, losses)
+    save_release(path, TransformerNet(**config["model"]), config, {"mosaic": [BUNDLED["mosaic"]]}, losses)
     return path
 
 

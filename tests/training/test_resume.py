@@ -1,5 +1,6 @@
 """What a run can go on from: the same recipe and the same picture, and something left to do."""
 
+import hashlib
 import shutil
 import time
 
@@ -28,6 +29,22 @@ def test_a_painting_may_move_and_no_other_take_its_place(train_in_process, photo
         train_in_process("other", "max_steps=3", f"style.image={tmp_path}/mine.png", f"ckpt_path={stopped}")
     with pytest.raises(FastStyleError, match="another style.style_size: "):
         train_in_process("c", "max_steps=3", f"style.image={moved}", "style.style_size=48", f"ckpt_path={stopped}")
+
+
+def test_the_pictures_of_an_artists_hand(train_in_process, photo, tmp_path):
+    """The release file names all of them, and a run goes on with these alone."""
+    first, second = (photo(tmp_path / "hand" / f"{name}.png", 70, 80, seed=seed) for seed, name in enumerate("ab"))
+    options = ("max_steps=2", "init_from=null")
+    folder = train_in_process("run", *options, f"style.image=[{first},{second}]")
+    style = read_metadata(folder / "model.safetensors")["style"]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, second)]
+    assert style == {"name": "a_and_others", "image": ["a.png", "b.png"], "sha256": hashes}
+    on = ("max_steps=3", "init_from=null", f"ckpt_path={folder}/last.ckpt")
+    other = train_in_process("other", *on, f"style.image={tmp_path}/hand")
+    assert read_metadata(other / "model.safetensors")["style"] == style | {"name": "hand"}
+    for pictures in (first, f"[{first},{first}]"):
+        with pytest.raises(FastStyleError, match="another style picture than"):
+            train_in_process("c", *on, f"style.image={pictures}")
 
 
 EARLIER = "model.noise=false", "model.skips=false", "objective.tone_weight=0", "optimizer.gradient_clip=null"

@@ -1,0 +1,103 @@
+"""Strength and masks: how much of a photo is painted, and where, in which style."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fast_style.errors import FastStyleError
+from fast_style.networks.multi_style import MultiStyleNet
+
+Style = str | Mapping[str, float]
+MOST = 1.5  # strength
+
+
+class Weakened(nn.Module):
+    """A style at a strength below 1, by the network of `MultiStyleNet.transformer_for`.
+
+    What the identity, which has learnt to leave a photo as it is, does lose of it comes back as far as the style goes:
+    at strength 0 the picture is the photo, and no other strength is a jump away.
+    """
+
+    def __init__(self, transformer: nn.Module, identity: nn.Module, strength: float):
+        super().__init__()
+        self.transformer, self.identity, self.strength = transformer, identity, strength
+
+    def forward(self, content_images: Tensor) -> Tensor:
+        lost = content_images - self.identity(content_images).float()
+        return self.transformer(content_images).float() + (1 - self.strength) * lost
+
+
+class Blend(nn.Module):
+    """The pictures that networks paint of a photo, each of them whole, and the photo itself, mixed pixel by pixel.
+
+    networks  of images (B, 3, H, W) in [0, 1] to such
+    masks     the weight of each, (1, h, w) in [0, 1], stretched to the photo. Where they add up to more than 1 they are
+              divided by the sum; where to less, the rest is the photo.
+    opacity   in [0, 1], of all that is painted
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], masks: Sequence[Tensor], opacity: float = 1.0):
+        super().__init__()
+        self.networks, self.masks, self.opacity = nn.ModuleList(networks), list(masks), opacity
+
+    def forward(self, content_images: Tensor) -> Tensor:
+        size, device = content_images.shape[-2:], content_images.device
+        weights = torch.cat(
+            [F.interpolate(mask[None].to(device), size, mode="bilinear", antialias=True) for mask in self.masks]
+        )
+        shares = self.opacity * weights / weights.sum(0).clamp_min(1)
+        blended = (1 - shares.sum(0)) * content_images
+        for share, network in zip(shares, self.networks, strict=True):
+            blended = blended + share * network(content_images).float().clamp(0, 1)
+        return blended
+
+
+def strengthened(network: MultiStyleNet, style: Style, strength: float) -> nn.Module:
+    """What paints a style, or a mixture, from the photo at strength 0 to the style at 1, and on. Other strengths than 1
+    take an identity. Raises FastStyleError."""
+    transformer = network.transformer_for(style, strength)
+    return transformer if strength >= 1 else Weakened(transformer, network.transformer_for(style, 0.0), strength)
+
+
+def has_identity(network: nn.Module) -> bool:
+    return isinstance(network, MultiStyleNet) and network.identity
+
+
+def fallback(network: nn.Module, strength: float) -> str | None:
+    """One line if a network has no way of its own to a strength, and pixels are blended instead. Raises FastStyleError
+    for more than they have."""
+    if strength == 1 or has_identity(network):
+        return None
+    if strength > 1:
+        raise FastStyleError(f"strength={strength:g}: at most 1, since the model has learnt no identity to go on from")
+    return f"strength={strength:g}: the model has learnt no identity, so photo and picture are blended pixel by pixel"
+
+
+def painter(
+    network: nn.Module,
+    names: Sequence[str],
+    network_for: Callable[[Style | None, float], nn.Module],
+    style: Style | None = None,
+    strength: float = 1.0,
+    mask: Tensor | Mapping[str, Tensor] | None = None,
+) -> nn.Module:
+    """A network of images (B, 3, H, W) in [0, 1] that paints them as strongly as asked, and where the mask is white.
+
+    network      what a release file holds
+    names        of its styles
+    network_for  what paints all of a photo in a style: the second argument is a strength if it has an identity, else 1
+    mask         (1, h, w) in [0, 1], or one for each of several styles, which are then no `style`
+    Raises FastStyleError.
+    """
+    parameters, opacity = (strength, 1.0) if has_identity(network) else (1.0, strength)
+    if isinstance(mask, Mapping):
+        if style is not None:
+            raise FastStyleError(f"style={style}: mask= of several styles names them, give no style= beside it")
+        if unknown := [name for name in mask if name not in names] or not mask:
+            raise FastStyleError(f"mask={unknown[0] if mask else '{}'}: the model has {', '.join(names)}")
+        networks, masks = [network_for(name, parameters) for name in mask], list(mask.values())
+    else:
+        networks, masks = [network_for(style, parameters)], [torch.ones(1, 1, 1) if mask is None else mask]
+    return networks[0] if mask is None and opacity == 1 else Blend(networks, masks, opacity)
