@@ -19,7 +19,7 @@ class MultiStyleNet(nn.Module):
     """A TransformerNet and, for each of its styles, what makes the style.
 
     These are offsets to the scales and shifts of the instance norms and, departing from Dumoulin et al. 2017, to the
-    last convolution: it holds the palette, and shared by all styles it fell into shades of one colour.
+    last convolution, which holds the palette (shared by all styles it fell into shades of one colour), and to the skips.
 
     model       arguments of the TransformerNet; its norm is instance
     names       of the styles, N of them
@@ -37,6 +37,7 @@ class MultiStyleNet(nn.Module):
         last = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)][-1]
         own = dict(self.transformer.named_parameters())
         parts = [f"{name}.{kind}" for name in [*norms, last] for kind in ("weight", "bias")]
+        parts += [name for name in own if name.startswith("skips.")]
         self.shapes = {name: own[name].shape for name in parts}
         self.offsets = nn.Parameter(
             torch.zeros(len(names) + identity, sum(shape.numel() for shape in self.shapes.values()))

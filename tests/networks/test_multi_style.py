@@ -142,7 +142,7 @@ def test_starting_from_nothing_or_from_another_style(trained):
 
 def test_a_model_with_skips_starts_from_one_without(backbone_file):
     """They begin at nothing: it paints the same."""
-    start = initial_state(str(backbone_file), MODEL | {"skips": True}, torch.rand(1, 3, 32, 32))
+    start = initial_state(str(backbone_file), MODEL | {"skips": True}, [torch.rand(1, 3, 32, 32)])
     before = TransformerNet(**MODEL)
     before.load_state_dict({name: value for name, value in start.items() if not name.startswith("skips.")})
     network = TransformerNet(**MODEL, skips=True)
