@@ -101,7 +101,7 @@ TRAIN = STYLE_AND_LOSS | {
     "batch_size": whole(),
     "image_size": whole(),
     "optimizer.lr": positive,
-    "optimizer.schedule": choice("constant", "cosine"),
+    "optimizer.schedule": choice("constant", "cosine", "stairs"),
     "optimizer.warmup_steps": whole(0),
     "precision": PRECISION,
     "fast_layers": switch,

@@ -107,7 +107,8 @@ def test_every_declared_key_is_one_of_a_config(resolved, compose_config):
 
 
 def test_the_shipped_values_are_of_their_kinds(resolved, compose_config):
-    for overrides in ([], ["experiment=johnson2016"], *([f"task={path.stem}"] for path in TASKS_OF_TRAINING)):
+    experiments = ([f"experiment={path.stem}"] for path in EXPERIMENTS)
+    for overrides in ([], *experiments, *([f"task={path.stem}"] for path in TASKS_OF_TRAINING)):
         config = resolved(*overrides)
         before = copy.deepcopy(config)
         check_keys(config, TRAIN)
@@ -255,8 +256,8 @@ def test_every_task_has_a_learning_rate_and_a_batch_size(resolved, path):
 
 def test_numbers_are_numbers(resolved):
     """YAML 1.1 reads 1e5 as a string."""
-    for objective in ("pytorch_examples", "johnson2016", "relative"):
-        config = resolved(f"objective={objective}")
+    for objective in files_of("objective"):
+        config = resolved(f"objective={objective.stem}")
         weights = [config["objective"][f"{name}_weight"] for name in ("content", "style", "tv")]
         assert all(type(value) in (int, float) for value in [*weights, config["optimizer"]["lr"]])
     assert resolved("objective=pytorch_examples")["objective"]["style_weight"] == 1e10

@@ -4,7 +4,7 @@ The network of Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style T
 (ECCV 2016, supplement, table 1), and its later instance-norm form (Ulyanov et al. 2017; Odena et al. 2016).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -108,6 +108,13 @@ class UpsampleConv(nn.Sequential):
             )
 
 
+OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "tanh": lambda x: (torch.tanh(x) + 1) / 2,
+    "tanh150": lambda x: (150 * torch.tanh(x) + 127.5) / 255,
+}
+
+
 class TransformerNet(nn.Module):
     """Downsample, residual blocks, upsample; the output has exactly the size of the input.
 
@@ -118,7 +125,8 @@ class TransformerNet(nn.Module):
     upsampling       nearest | bilinear | transposed
     padding          reflect: every convolution pads by reflection
                      input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad
-    output           linear | tanh (scaled to [0, 1])
+    output           linear | tanh (scaled to [0, 1]) | tanh150 (a little beyond, 127.5 +- 150 of 255, where saturation
+                     costs no white and no black: Engstrom's code, and about that in Johnson's)
     noise            whether noise is added to every residual block and after every upsampling; not in Johnson et al.
     """
 
@@ -144,7 +152,7 @@ class TransformerNet(nn.Module):
         check_choice("model.norm", norm, NORMS)
         check_choice("model.upsampling", upsampling, ("nearest", "bilinear", "transposed"))
         check_choice("model.padding", padding, ("reflect", "input"))
-        check_choice("model.output", output, ("linear", "tanh"))
+        check_choice("model.output", output, OUTPUTS)
 
         layers: list[nn.Module] = []
         for index, (c_in, c_out) in enumerate(zip([3, *channels], channels, strict=False)):
@@ -169,7 +177,7 @@ class TransformerNet(nn.Module):
         """
         height, width = content_images.shape[-2:]
         stylized = self.layers(self._pad(self.dither(content_images)))[..., :height, :width]
-        return (torch.tanh(stylized) + 1) / 2 if self.output == "tanh" else stylized
+        return OUTPUTS[self.output](stylized)
 
     def _pad(self, images: Tensor) -> Tensor:
         """Reflect to a multiple of the coarsest pixel, and to the smallest size that every convolution can reflect."""
