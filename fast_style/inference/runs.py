@@ -88,8 +88,8 @@ def overrides_of(folder: Path) -> dict[str, str]:
 
 def figures_of(metadata: dict) -> dict[str, float]:
     """The losses of a release file; content and style without their weights, so that runs with others compare."""
-    losses, objective = metadata["losses"], metadata["config"]["objective"]
-    figures = {"total": losses["val/total_loss"]}
+    losses, objective = metadata["losses"], metadata["config"]["objective"] if "config" in metadata else {}
+    figures = {"total": losses["val/total_loss"]} if losses else {}  # an imported model has none
     for term in ("content", "style"):
         if f"val/{term}_loss" in losses and objective[f"{term}_weight"]:
             figures[term] = losses[f"val/{term}_loss"] / objective[f"{term}_weight"]
