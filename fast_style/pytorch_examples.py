@@ -1,6 +1,6 @@
 """The models of pytorch/examples fast_neural_style, and of what grew from it, as release files of ours.
 
-Its network is model=johnson, on a 0-255 scale: the first convolution takes 255 times as much, the last gives less by that.
+Its network is model=johnson, on a 0-255 scale: the first convolution takes 255 times as much, the last gives less so.
 """
 
 from pathlib import Path
