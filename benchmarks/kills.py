@@ -2,10 +2,10 @@
 
     python -m benchmarks.kills --output benchmarks/results/kills.json
 
-Trains once undisturbed, and once more with `kill -9` at --kills random moments: one in five while it starts, the
-others while it trains and writes last.ckpt in every step, so that some fall into the writing. After every kill last.ckpt
-has to be whole, and no step behind what it was; at the end weights, Adam's moments and held-out losses have to be those
-of the undisturbed run bit for bit, which holds on a CPU. KEY=VALUE are more overrides of train.py's config, for both.
+Trains once undisturbed, and once more with `kill -9` at --kills random moments: one in five while it starts, the others
+while it trains and writes last.ckpt in every step, so that some fall into the writing. After every kill last.ckpt is to
+be whole, and no step behind what it was; at the end weights, Adam's moments and held-out losses are to be those of the
+undisturbed run bit for bit, which holds on a CPU. KEY=VALUE are more overrides of train.py's config, for both.
 """
 
 import argparse
