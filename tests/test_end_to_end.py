@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,25 @@ def test_a_job_that_fails_does_not_end_its_sweep(run, photo, tmp_path):
     page = (tmp_path / "sweep" / "contact_sheet.html").read_text()
     assert f"contact sheet  {tmp_path}/sweep/contact_sheet.png\n" in finished.stdout
     assert page.count('alt="photo 1 by ') == 2 and page.count(f'failed">{lines[0]}<') == 1
+
+
+def test_jobs_of_a_sweep_side_by_side(run, tmp_path):
+    """Each in a process of its own, which knows no more than what was pickled for it."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="no hydra-joblib-launcher")
+    styles = f"style.image={tmp_path}/missing.png,{ROOT}/fast_style/assets/styles/mosaic.jpg"
+    options = ("max_steps=2", *TINY_RUN, f"hydra.sweep.dir={tmp_path}/sweep")
+    finished = run("train.py", "-m", "hydra/launcher=local", styles, *options)
+    assert finished.returncode == 1 and "Traceback" not in finished.stderr, finished.stderr
+    assert "missing.png: no such file" in (tmp_path / "sweep" / "0_missing" / "error.txt").read_text()
+    assert (tmp_path / "sweep" / "1_mosaic" / "model.safetensors").exists()
+    assert (tmp_path / "sweep" / "contact_sheet.png").exists()
+
+
+def test_a_launcher_that_is_not_installed_is_one_line(run_here):
+    if find_spec("hydra_plugins") and find_spec("hydra_plugins.hydra_joblib_launcher"):
+        pytest.skip("it is installed")
+    finished = run_here("train.py", "-m", "hydra/launcher=local", "max_steps=1,2")
+    assert_one_line_error(finished, "hydra/launcher/joblib", "pip install hydra-joblib-launcher")
 
 
 def test_a_bug_in_a_job_does_not_end_its_sweep(run_here, monkeypatch, tmp_path):
