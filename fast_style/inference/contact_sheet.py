@@ -68,21 +68,24 @@ def arrange(folder: Path, runs: Sequence[Run]) -> tuple[dict, dict, dict[tuple, 
     """
     axes = axes_of(runs)
     names = short_names(axes)
-    label = lambda keys, values: [f"{names[key]}={short_value(value)}" for key, value in zip(keys, values) if value]  # noqa: B905, E731
+
+    def values_of(run: Run, keys: Sequence[str]) -> tuple[str, ...]:
+        return tuple(run.overrides.get(key, "") for key in keys)
+
+    def labels(keys: Sequence[str], values: Sequence[str]) -> list[str]:
+        return [f"{names[key]}={short_value(value)}" for key, value in zip(keys, values, strict=True) if value]
+
+    cells = math.prod(map(len, axes.values()))
+    if not axes or cells > 2 * len(runs) or len({values_of(run, axes) for run in runs}) < len(runs):
+        places = [(str(run.folder.relative_to(folder)), run) for run in runs]
+        rows = {(place,): [place, *labels(axes, values_of(run, axes))] for place, run in places}
+        return rows, {(): []}, {((place,), ()): run for place, run in places}
     down, across = [key for index, key in enumerate(axes) if index != 1], list(axes)[1:2]
-    rows = {values: label(down, values) for values in itertools.product(*(axes[key] for key in down))}
-    columns = {values: label(across, values) for values in itertools.product(*(axes[key] for key in across))}
-    cells = {}
-    for run in runs:
-        place = tuple(tuple(run.overrides.get(key, "") for key in keys) for keys in (down, across))
-        cells[place] = run
-    if axes and len(cells) == len(runs) and len(rows) * len(columns) <= 2 * len(runs):
-        return rows, columns, cells
-    rows = {
-        (str(run.folder),): [str(run.folder.relative_to(folder)), *label(axes, map(run.overrides.get, axes))]
-        for run in runs
-    }
-    return rows, {(): []}, {((str(run.folder),), ()): run for run in runs}
+    rows, columns = (
+        {values: labels(keys, values) for values in itertools.product(*(axes[key] for key in keys))}
+        for keys in (down, across)
+    )
+    return rows, columns, {(values_of(run, down), values_of(run, across)): run for run in runs}
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -112,7 +115,7 @@ def draw_sheet(folder: Path, runs: Sequence[Run], photos: Sequence[Tensor]) -> I
         label = table([*thumbnails, [written(labels, LABEL, LABEL_WIDTH)]], SEAM)
         body.append([label, *(draw_cell(run, side, width) for run in found)])
     grid = table(body, GAP)
-    small = (LABEL_WIDTH - SEAM * (len(photos) - 1)) // len(photos)
+    small = max(1, (LABEL_WIDTH - SEAM * (len(photos) - 1)) // len(photos))
     corner = table([[blank], [table([[as_picture(photo, small) for photo in photos]], SEAM)]], 0)
     room = grid.width - LABEL_WIDTH - GAP
     words = table([[written([str(folder)], TITLE, room)], [written([NOTE], FIGURE, room, FAINT)]], SEAM)

@@ -170,6 +170,8 @@ def test_a_search_has_a_row_each():
     search = [{"optimizer.lr": str(number / 7), "objective.style_weight": str(number)} for number in range(3)]
     rows, columns, numbers = arranged(*search)
     assert rows[1] == ["1", f"lr={1 / 7}", "style_weight=1"] and columns == [[]] and numbers == [[0], [1], [2]]
+    wide = [{f"key{axis}": f"{number}.{axis}" for axis in range(9)} for number in range(30)]
+    assert len(arranged(*wide)[0]) == 30, "30 to the ninth cells would have been built"
 
 
 def test_the_same_run_twice_has_a_row_each():
