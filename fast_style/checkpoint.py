@@ -1,6 +1,7 @@
 """Our files: a trained network as safetensors whose metadata rebuilds and explains it, and Lightning's checkpoints.
 
 python -m fast_style.checkpoint model.safetensors      shows what is in one
+python -m fast_style.checkpoint import candy.pth candy.safetensors      makes one of a model of pytorch/examples
 """
 
 import hashlib
@@ -87,13 +88,7 @@ def save_release(
         section: config[section],
         **({"styles": described} if task_of(config) == "multi_style" else {"style": described[0]}),
         "losses": losses,
-        "versions": {
-            "fast_style": version("fast-style"),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": version("torchvision"),
-            "pytorch_lightning": version("pytorch-lightning"),
-        },
+        "versions": versions(),
         "config": config,
     }
     write_safetensors(path, network.state_dict(), metadata)
@@ -104,6 +99,12 @@ def describe_style(name: str, pictures: list[Path]) -> dict:
     names, hashes = [picture.name for picture in pictures], [file_sha256(picture) for picture in pictures]
     image, sha256 = (names, hashes) if len(pictures) > 1 else (names[0], hashes[0])
     return {"name": name, "image": image, "sha256": sha256}
+
+
+def versions() -> dict[str, str]:
+    """What writes a release file, by name."""
+    packages = {name: version(name.replace("_", "-")) for name in ("fast_style", "torchvision", "pytorch_lightning")}
+    return packages | {"python": platform.python_version(), "torch": torch.__version__}
 
 
 def write_safetensors(path: str | Path, state_dict: dict[str, Tensor], metadata: dict) -> None:
@@ -229,12 +230,26 @@ def read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
         raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {reason}") from error
 
 
+USAGE = """\
+usage: python -m fast_style.checkpoint FILE.safetensors
+       python -m fast_style.checkpoint import FILE.pth OUT.safetensors
+
+Show the metadata of a release file, or make one of a model of pytorch/examples fast_neural_style."""
+
+
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
-        sys.exit("usage: python -m fast_style.checkpoint FILE.safetensors\n\nShow the metadata of a release file.")
     try:
-        print(json.dumps(read_metadata(find_model(sys.argv[1], "FILE")), indent=2))
-    except CheckpointError as error:
+        match sys.argv[1:]:
+            case ["import", path, target]:
+                from fast_style.pytorch_examples import import_weights
+
+                import_weights(path, target)
+                print(f"wrote {target}")
+            case [path] if path not in ("-h", "--help", "import"):
+                print(json.dumps(read_metadata(find_model(path, "FILE")), indent=2))
+            case _:
+                sys.exit(USAGE)
+    except FastStyleError as error:
         sys.exit(f"error: {error}")
 
 

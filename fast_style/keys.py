@@ -125,7 +125,7 @@ TRAIN = STYLE_AND_LOSS | {
     "error": choice("feature", "pixel"),
     "optimizer.lr": positive,
     "optimizer.gradient_clip": optional(positive),
-    "optimizer.schedule": choice("constant", "cosine"),
+    "optimizer.schedule": choice("constant", "cosine", "stairs"),
     "optimizer.warmup_steps": whole(0),
     "precision": PRECISION,
     "fast_layers": switch,

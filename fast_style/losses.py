@@ -288,6 +288,25 @@ def load_perceptual_loss(loss_network: dict, objective: dict, style_images: Sequ
     return PerceptualLoss(load_loss_network(**loss_network, layers=layers), style_images, **objective)
 
 
+def scale_mismatch(loss_network: str, objective: Mapping) -> str | None:
+    """One line where absolute errors are weighted for activations of another scale than the loss network's.
+
+    Gram errors grow with the fourth power of the activations, content errors with the second. Of the published weights
+    those for Caffe's networks, on a 0-255 scale, have a ratio of 1 to 13, those for torchvision's one of 1e5.
+    """
+    if objective["error"] != "mean_squared" or not objective["content_weight"] or not objective["style_weight"]:
+        return None
+    weights = weights_by_gram(*(objective[key] for key in ("style_weights", "style_layers", "style_scales"))).values()
+    ratio = objective["style_weight"] * sum(weights) / len(weights) / objective["content_weight"]
+    made_for = ("vgg16_caffe", "vgg19_caffe") if ratio < 1000 else ("vgg16", "vgg19")
+    if loss_network in made_for:
+        return None
+    return (
+        f"loss_network={loss_network}: absolute errors with style : content weights of {ratio:.2g} : 1 are made for "
+        f"{' or '.join(made_for)}, whose activations have another scale; objective=relative suits every loss network"
+    )
+
+
 def gram_name(layer: str, scale: float) -> str:
     return f"style_gram_{layer}_{scale:g}".replace(".", "_")
 

@@ -15,6 +15,11 @@ from omegaconf.errors import InterpolationKeyError
 
 from fast_style.errors import one_line
 
+PLUGINS = {  # what our configs take from plugins that nobody needs but for them
+    "hydra/launcher/joblib": "hydra-joblib-launcher",
+    "hydra/launcher/submitit_slurm": "hydra-submitit-launcher",
+}
+
 
 def quoted(value: str | Path) -> str:
     """A value that Hydra reads as this text, whatever is in it."""
@@ -47,6 +52,8 @@ def explain(error: Exception, name: str) -> str:
         return f"{ambiguous[1]}: a sweep needs -m, and a comma in a name needs quotes: {together}"
     if isinstance(error, InterpolationKeyError):
         return rf"{one_line(error)}; in a name, ${{ is written \${{"
+    if isinstance(error, MissingConfigException) and (package := PLUGINS.get(error.missing_cfg_file)):
+        return f"{error.missing_cfg_file} is of a plugin of Hydra: pip install {package}"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return f"{group}={choice}: choose from {', '.join(error.options)}"

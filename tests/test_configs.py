@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
@@ -31,6 +32,8 @@ GROUPS = sorted(
     path for path in FILES if path.parent.parent == CONFIGS and path.parent.name not in ("experiment", "infer")
 )
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
+LAUNCHERS = {"local": ("joblib", {"n_jobs": -1}), "slurm": ("submitit_slurm", dict.fromkeys(
+    ("timeout_min", "gpus_per_node", "cpus_per_task", "mem_gb", "partition")))}  # fmt: skip
 
 # What a user has to say himself.
 MISSING = {"data.root": "/photos", "loss_network.weights": "weights.safetensors"}
@@ -67,7 +70,7 @@ def test_every_file_is_covered():
         "style", "data", "model", "generator", "upscaler", "loss_network", "objective", "trainer", "logger"
     }  # fmt: skip
     assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "optimize.yaml"}
-    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + 3
+    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + len(LAUNCHERS) + 3
     assert all(len(files_of(group)) > 1 for group in groups), "a group exists only where there is a choice"
 
 
@@ -118,6 +121,23 @@ def test_the_shipped_values_are_of_their_kinds(resolved, compose_config):
         check_keys(resolved(f"objective={objective.stem}"), TRAIN)
     check_keys(OmegaConf.to_container(compose_config("infer", "ckpt=a")), INFER)
     check_keys(OmegaConf.to_container(compose_config("optimize"), resolve=True), OPTIMIZE)
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_launchers_are_those_of_plugins_with_other_values(compose_config, name, monkeypatch):
+    """Composed with a stand-in for the plugin, which need not be installed."""
+    plugin, defaults = LAUNCHERS[name]
+    options = {"return_hydra_config": True}
+    compose_config("train", "run_dir=.", **options)  # lets Hydra store what it has itself
+    launchers = ConfigStore.instance().repo["hydra"]["launcher"]
+    stand_in = OmegaConf.create({"_target_": "plugin", **defaults})
+    monkeypatch.setitem(
+        launchers, f"{plugin}.yaml", ConfigNode(f"{plugin}.yaml", stand_in, "hydra/launcher", None, "test")
+    )
+    launcher = compose_config("train", "run_dir=.", f"hydra/launcher={name}", **options).hydra.launcher
+    own = yaml.safe_load((CONFIGS / "hydra" / "launcher" / f"{name}.yaml").read_text())
+    assert own.pop("defaults") == [plugin] and own.keys() <= defaults.keys()
+    assert launcher == {"_target_": "plugin", **defaults, **own}
 
 
 def test_infer_composes(compose_config):
@@ -293,8 +313,8 @@ def test_every_task_has_a_learning_rate_and_a_batch_size(resolved, path):
 
 def test_numbers_are_numbers(resolved):
     """YAML 1.1 reads 1e5 as a string."""
-    for objective in ("pytorch_examples", "johnson2016", "relative"):
-        config = resolved(f"objective={objective}")
+    for objective in files_of("objective"):
+        config = resolved(f"objective={objective.stem}")
         weights = [config["objective"][f"{name}_weight"] for name in ("content", "style", "tv")]
         assert all(type(value) in (int, float) for value in [*weights, config["optimizer"]["lr"]])
     assert resolved("objective=pytorch_examples")["objective"]["style_weight"] == 1e10

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from fast_style.inference.files import find_inputs, name_outputs
 from fast_style.inference.stylize import stylize
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.overrides import for_shell
+from fast_style.training.fit import fit
 
 
 def size_of(path):
@@ -108,10 +110,54 @@ def test_a_job_that_fails_does_not_end_its_sweep(run, photo, tmp_path):
     assert finished.returncode == 1 and "Traceback" not in finished.stderr, finished.stderr
     lines = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
     assert lines == [f"error: style.image={tmp_path}/missing.png: no such file"]
-    folders = sorted((tmp_path / "sweep").glob("*_*"))
+    folders = sorted((tmp_path / "sweep").glob("[0-9]_*"))
     assert [folder.name for folder in folders] == ["0_a", "1_missing", "2_b"]
     assert [(folder / "model.safetensors").exists() for folder in folders] == [True, False, True]
     assert [len(list(folder.glob("wandb/offline-run-*/run-*.wandb"))) for folder in folders] == [1, 0, 1]
+    page = (tmp_path / "sweep" / "contact_sheet.html").read_text()
+    assert f"contact sheet  {tmp_path}/sweep/contact_sheet.png\n" in finished.stdout
+    assert page.count('alt="photo 1 by ') == 2 and page.count(f'failed">{lines[0]}<') == 1
+
+
+def test_jobs_of_a_sweep_side_by_side(run, tmp_path):
+    """Each in a process of its own, which knows no more than what was pickled for it."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="no hydra-joblib-launcher")
+    styles = f"style.image={tmp_path}/missing.png,{ROOT}/fast_style/assets/styles/mosaic.jpg"
+    options = ("max_steps=2", *TINY_RUN, f"hydra.sweep.dir={tmp_path}/sweep")
+    finished = run("train.py", "-m", "hydra/launcher=local", styles, *options)
+    assert finished.returncode == 1 and "Traceback" not in finished.stderr, finished.stderr
+    assert "missing.png: no such file" in (tmp_path / "sweep" / "0_missing" / "error.txt").read_text()
+    assert (tmp_path / "sweep" / "1_mosaic" / "model.safetensors").exists()
+    assert (tmp_path / "sweep" / "contact_sheet.png").exists()
+
+
+def test_a_launcher_that_is_not_installed_is_one_line(run_here):
+    if find_spec("hydra_plugins") and find_spec("hydra_plugins.hydra_joblib_launcher"):
+        pytest.skip("it is installed")
+    finished = run_here("train.py", "-m", "hydra/launcher=local", "max_steps=1,2")
+    assert_one_line_error(finished, "hydra/launcher/joblib", "pip install hydra-joblib-launcher")
+
+
+def test_a_bug_in_a_job_does_not_end_its_sweep(run_here, monkeypatch, tmp_path):
+    """Nor does an accelerator without memory for one batch size of several."""
+
+    def fit_unless_large(cfg):
+        if cfg.batch_size == 3:
+            raise RuntimeError("out of memory\nsee above")
+        return fit(cfg)
+
+    monkeypatch.setattr("fast_style.commands.train.fit", fit_unless_large)
+    options = (*TINY_RUN, "max_steps=1", f"hydra.sweep.dir={tmp_path}")
+    finished = run_here("train.py", "-m", *options, "batch_size=2,3,1")
+    assert finished.returncode == 1 and "Traceback" in finished.stderr, "a bug is to be seen whole"
+    assert [path.parent.name for path in sorted(tmp_path.glob("*/model.safetensors"))] == [
+        "0_starry_night",
+        "2_starry_night",
+    ]
+    assert (tmp_path / "1_starry_night" / "error.txt").read_text() == "RuntimeError: out of memory\n"
+    assert size_of(tmp_path / "contact_sheet.png")[1] < 1000
+    finished = run_here("train.py", *TINY_RUN, "max_steps=1", f"hydra.run.dir={tmp_path}/alone")
+    assert finished.returncode == 0 and "contact sheet" not in finished.stdout, "no sweep"
 
 
 def test_stylising_by_several_models(run, trained, photo, tmp_path):

@@ -24,7 +24,7 @@ from fast_style.ancestors.texture_synthesis import TextureLoss, count_parameters
 from fast_style.data.images import read_image, write_image
 from fast_style.data.styles import enlargement, read_style_images, style_pictures
 from fast_style.errors import FastStyleError
-from fast_style.losses import PerceptualLoss, rescale
+from fast_style.losses import PerceptualLoss, rescale, scale_mismatch
 from fast_style.networks.loss_network import load_loss_network, with_mean_activation_one, with_random_weights
 
 
@@ -34,6 +34,8 @@ def style_transfer(config: dict, device: torch.device) -> None:
     style_images, objective = read_style(config, device), config["objective"]
     layers = [*objective["content_layers"], *objective["style_layers"]]
     loss_network = load_loss_network(**config["loss_network"], layers=layers).to(device)
+    if note := scale_mismatch(config["loss_network"]["name"], objective):
+        print(note)
     start = config["style_transfer"]["start"]
 
     def stage(scale: float) -> tuple[Callable, Tensor]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import fast_style
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, one_line
 from fast_style.overrides import explain
 
 PACKAGE = Path(fast_style.__file__).parent
@@ -24,6 +24,10 @@ CONFIGS = next(
     folder for folder in (PACKAGE / "configs", PACKAGE.parent / "configs") if (folder / "train.yaml").is_file()
 )
 OmegaConf.register_new_resolver("configs", lambda: str(CONFIGS), replace=True)
+
+
+class FailedJob(CompactHydraException):
+    """A job of a sweep has failed, and was shown when it did; launchers that pickle it drop its cause."""
 
 
 def run(name: str, work: Callable[[DictConfig], object]) -> None:
@@ -37,24 +41,26 @@ def run(name: str, work: Callable[[DictConfig], object]) -> None:
         try:
             check_composed(cfg, HydraConfig.get().overrides.task)
             return work(cfg)
-        except FastStyleError as error:
-            if HydraConfig.get().mode == RunMode.RUN:
-                sys.exit(f"error: {error}")
-            print(f"error: {error}", file=sys.stderr)
-            # Unlike an exit it leaves Hydra to go on with the sweep, and is raised again at its end.
-            raise CompactHydraException(str(error)) from error
         except KeyboardInterrupt:
             sys.exit("stopped")
-        except Exception:  # a bug, which is to be seen whole
-            traceback.print_exc()
-            sys.exit(1)
+        except Exception as error:
+            if isinstance(error, FastStyleError):
+                reason = f"error: {error}"
+                print(reason, file=sys.stderr)
+            else:  # a bug, which is to be seen whole, or an accelerator without memory
+                reason = f"{type(error).__name__}: {one_line(error)}"
+                traceback.print_exc()
+            if HydraConfig.get().mode == RunMode.RUN:
+                sys.exit(1)
+            # Unlike an exit it leaves Hydra to go on with the sweep, and is raised again at its end.
+            raise FailedJob(reason) from error
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # have Hydra raise what it would print, and at length
     try:
         main()
+    except FailedJob:
+        sys.exit(1)
     except Exception as error:  # Hydra's have no common type
-        if isinstance(error.__cause__, FastStyleError):  # a job of a sweep, shown when it failed
-            sys.exit(1)
         with hydra.initialize_config_dir(str(folder_of(name)), version_base="1.3"):
             sys.exit(f"error: {explain(error, name)}")
 

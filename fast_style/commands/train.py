@@ -1,8 +1,11 @@
 """Train a style: python train.py style=starry_night"""
 
+import sys
+
 from omegaconf import DictConfig
 
 from fast_style.commands import run
+from fast_style.commands.sweep import Sweep, end_sweep
 from fast_style.errors import FastStyleError
 from fast_style.training.fit import fit
 
@@ -25,4 +28,11 @@ def train(cfg: DictConfig) -> float:
 
 
 def main() -> None:
-    run("train", train)
+    Sweep.folder = None
+    try:
+        run("train", train)
+    finally:
+        try:
+            end_sweep()
+        except FastStyleError as error:
+            sys.exit(f"error: {error}")

@@ -19,14 +19,16 @@ from fast_style.networks.fast_layers import padded_conv
 IMAGENET_MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CAFFE_MEAN_STD = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
 
-# Convolutions per block (Simonyan & Zisserman 2015, table 1, columns D and E), weights, normalisation.
+# Convolutions per block (Simonyan & Zisserman 2015, table 1, columns D and E), weights, normalisation of RGB.
 VGGS = {
     "vgg16": ((2, 2, 3, 3, 3), VGG16_Weights.IMAGENET1K_V1, IMAGENET_MEAN_STD),
     # The original Caffe network of Simonyan & Zisserman, which Johnson et al. and Gatys et al. used: its inputs, and
     # so its activations, are on a 0-255 scale.
     "vgg16_caffe": ((2, 2, 3, 3, 3), VGG16_Weights.IMAGENET1K_FEATURES, CAFFE_MEAN_STD),
     "vgg19": ((2, 2, 4, 4, 4), VGG19_Weights.IMAGENET1K_V1, IMAGENET_MEAN_STD),
+    "vgg19_caffe": ((2, 2, 4, 4, 4), None, CAFFE_MEAN_STD),
 }
+BGR = ("vgg19_caffe",)  # whose weights take blue first, as Caffe's did
 LOSS_NETWORKS = ("distilled", *VGGS, "vgg19_small")
 
 
@@ -163,6 +165,7 @@ def load_loss_network(
     distilled    ships with the package (scripts/distill_loss_network.py), or a file of that script as `weights`
     vgg16/vgg19  torchvision's ImageNet weights, downloaded once, or a local .pth in torchvision's format as `weights`
     vgg16_caffe  the same for the original Caffe VGG-16, the loss network of Johnson et al. 2016
+    vgg19_caffe  the original Caffe VGG-19, that of Gatys et al. 2016; needs `weights` (jcjohnson/pytorch-vgg's)
     vgg19_small  the 16 times smaller VGG-19 of Wang et al., Collaborative Distillation, CVPR 2020; needs `weights`
 
     `heads=False` gives the bare activations of distilled and vgg19_small instead of what their heads read out.
@@ -191,6 +194,8 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
 
 
 def _vgg_state_dict(name: str, path: str | None) -> dict[str, Tensor]:
+    if path is None and VGGS[name][1] is None:
+        raise LossNetworkError(f"loss_network={name} needs loss_network.weights=FILE")
     if path is None:
         url = VGGS[name][1].url
         try:
@@ -211,7 +216,8 @@ def _from_torchvision(name: str, state_dict: dict[str, Tensor]) -> dict[str, Ten
     """Rename torchvision's features.N.* to convB_L.*, and add the input normalisation as a 1x1 convolution."""
     blocks, _, (mean, std) = VGGS[name]
     mean, std = torch.tensor(mean), torch.tensor(std)
-    weights = {"input.weight": torch.diag(1 / std)[..., None, None], "input.bias": -mean / std}
+    order = [2, 1, 0] if name in BGR else [0, 1, 2]
+    weights = {"input.weight": torch.diag(1 / std)[order, ..., None, None], "input.bias": (-mean / std)[order]}
     index = 0
     for block, count in enumerate(blocks, start=1):
         for layer in range(1, count + 1):

@@ -19,7 +19,7 @@ class MultiStyleNet(nn.Module):
     """A TransformerNet and, for each of its styles, what makes the style.
 
     These are offsets to the scales and shifts of the instance norms and, departing from Dumoulin et al. 2017, to the
-    last convolution, which holds the palette (shared by all styles it fell into shades of one colour), and to the skips.
+    skips and the last convolution, which holds the palette: shared by all styles it fell into shades of one colour.
 
     model       arguments of the TransformerNet; its norm is instance
     names       of the styles, N of them

@@ -4,7 +4,7 @@ The network of Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style T
 (ECCV 2016, supplement, table 1), and its later instance-norm form (Ulyanov et al. 2017; Odena et al. 2016).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -108,6 +108,13 @@ class UpsampleConv(nn.Sequential):
             )
 
 
+OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "tanh": lambda x: (torch.tanh(x) + 1) / 2,
+    "tanh150": lambda x: (150 * torch.tanh(x) + 127.5) / 255,
+}
+
+
 class TransformerNet(nn.Module):
     """Downsample, residual blocks, upsample; the output has exactly the size of the input.
 
@@ -118,7 +125,8 @@ class TransformerNet(nn.Module):
     upsampling       nearest | bilinear | transposed
     padding          reflect: every convolution pads by reflection
                      input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad
-    output           linear | tanh (scaled to [0, 1])
+    output           linear | tanh (scaled to [0, 1]) | tanh150 (a little beyond, 127.5 +- 150 of 255, where saturation
+                     costs no white and no black: Engstrom's code, and about that in Johnson's)
     noise            whether noise is added to every residual block and after every upsampling; not in Johnson et al.
     skips            whether the features of the way down are added on the way up, before what follows at the same
                      resolution, each channel with a strength that is learnt and begins at 0; not in Johnson et al.
@@ -149,7 +157,7 @@ class TransformerNet(nn.Module):
         check_choice("model.padding", padding, ("reflect", "input"))
         if skips and padding == "input":
             raise FastStyleError("model.skips=true needs model.padding=reflect: unpadded blocks return fewer pixels")
-        check_choice("model.output", output, ("linear", "tanh"))
+        check_choice("model.output", output, OUTPUTS)
 
         layers: list[nn.Module] = []
         sources, joints = [], []  # of the skips: places of the layers that get what is kept, and to which it is added
@@ -179,7 +187,7 @@ class TransformerNet(nn.Module):
         """
         height, width = content_images.shape[-2:]
         stylized = self._transform(self._pad(self.dither(content_images)))[..., :height, :width]
-        return (torch.tanh(stylized) + 1) / 2 if self.output == "tanh" else stylized
+        return OUTPUTS[self.output](stylized)
 
     def _transform(self, x: Tensor) -> Tensor:
         """The layers one after another, and the skips."""

@@ -23,6 +23,7 @@ from fast_style.data.styles import enlargement
 from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.keys import TRAIN, build, check_keys
+from fast_style.losses import scale_mismatch
 from fast_style.networks.fast_layers import accelerate
 from fast_style.training.callbacks import (
     Budget,
@@ -67,6 +68,8 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
     for path in chain(*module.styles.values()):
         if note := enlargement(path, config["style"]["style_size"]):
             rank_zero_only(print)(note)
+    if note := scale_mismatch(config["loss_network"]["name"], config["objective"]):
+        rank_zero_only(print)(note)
     device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
     speed_up(module, config, device)
     timer = Timer()

@@ -48,7 +48,8 @@ def check_resumable(path: str | Path, config: dict) -> None:
     other = [key for key in now | before if key not in before or key not in now or before[key] != now[key]]
     if other := [*other, *other_style(checkpoint["hyper_parameters"], config)]:
         raise CheckpointError(f"ckpt_path={path} was trained with another {', '.join(other)}: give the same to go on")
-    if reason := nothing_left(checkpoint, config):
+    # Without a release file the run was killed after its last step, and has that still to do.
+    if (reason := nothing_left(checkpoint, config)) and Path(path).with_name("model.safetensors").exists():
         raise CheckpointError(f"ckpt_path={path}: {reason}")
 
 

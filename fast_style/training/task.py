@@ -74,7 +74,7 @@ class Task(pl.LightningModule):
 
     def configure_optimizers(self) -> dict:
         """Adam, and its rate: linear warm-up, then constant (the paper), or a cosine down to zero at max_steps, which
-        suits a short budget."""
+        suits a short budget, or stairs, 0.8 times as much after every 2,000 steps (Ulyanov et al.'s code)."""
         # With float16 a fused Adam undoes the scaling of the gradients itself: too late to clip them.
         fused = self.trainer.precision != "16-mixed"
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.optimizer["lr"], fused=fused)
@@ -95,6 +95,8 @@ class Task(pl.LightningModule):
             return (step + 1) / warmup
         if self.optimizer["schedule"] == "constant":
             return 1.0
+        if self.optimizer["schedule"] == "stairs":
+            return 0.8 ** (step // 2000)
         # While the speed is still measured there is no number of steps to fit the cosine to.
         progress = (step - warmup) / max(1, max_steps - warmup) if max_steps > 0 else 0.0
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

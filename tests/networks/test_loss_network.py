@@ -60,6 +60,17 @@ def test_caffe_vgg_sees_0_to_255_minus_the_mean(vgg):
 
 
 @torch.no_grad()
+def test_caffe_vgg19_sees_blue_first(vgg):
+    sequential, path = vgg("tiny_vgg19")
+    images = random_images(1, 3, 16, 16)
+    features = load_loss_network("vgg19_caffe", ["relu3_4"], path)(images)["relu3_4"]
+    mean = torch.tensor([103.939, 116.779, 123.68])[:, None, None]
+    torch.testing.assert_close(features, sequential[:18](images.flip(1) * 255 - mean), rtol=1e-4, atol=1e-3)
+    with pytest.raises(LossNetworkError, match="needs loss_network.weights=FILE"):
+        load_loss_network("vgg19_caffe", ["relu3_4"])
+
+
+@torch.no_grad()
 def test_average_pooling(vgg):
     sequential, path = vgg("tiny_vgg16")
     images = random_images(1, 3, 16, 16)

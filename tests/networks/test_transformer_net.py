@@ -154,6 +154,21 @@ def test_images_are_reflected_to_the_next_multiple(name, border, multiple):
     torch.testing.assert_close(net(image), output)
 
 
+@torch.no_grad()
+def test_outputs():
+    """On a 0-255 scale, from the last convolution's values."""
+    arguments = {"channels": [4, 6], "residual_blocks": 1}
+    image = torch.rand(1, 3, 8, 8)
+    expected = {"linear": lambda x: 255 * x, "tanh": lambda x: 127.5 * np.tanh(x) + 127.5,
+                "tanh150": lambda x: 150 * np.tanh(x) + 255 / 2}  # fmt: skip
+    for output, function in expected.items():
+        net = TransformerNet(**arguments, output=output)
+        values = 5 * net.layers(image)  # on both sides of saturation
+        net.layers[-1][0].weight.mul_(5)
+        net.layers[-1][0].bias.mul_(5)
+        np.testing.assert_allclose(255 * net(image), function(values.double().numpy()), atol=1e-3)
+
+
 @pytest.mark.parametrize("size, before, after", [(1, 0, 3), (1, 5, 0), (2, 3, 4), (3, 7, 9), (5, 0, 0), (10, 40, 43)])
 def test_reflection_indices_are_numpy_pad(size, before, after):
     expected = np.pad(np.arange(size), (before, after), mode="reflect")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import TINY_RUN
 from pytorch_lightning.callbacks import LambdaCallback
+from safetensors.torch import load_file
 
 from fast_style.checkpoint import read_metadata
 from fast_style.errors import FastStyleError
@@ -71,6 +72,17 @@ def test_steps_that_are_done(train_in_process, tmp_path, stopped, max_steps):
     with pytest.raises(FastStyleError, match=f"2 of max_steps={max_steps} steps are done, nothing is left to do"):
         train_in_process("again", *options)
     assert not (tmp_path / "again" / "model.safetensors").exists()
+
+
+def test_a_run_that_was_killed_between_its_last_step_and_its_model(train_in_process, tmp_path, stopped):
+    release = stopped.with_name("model.safetensors")
+    before, losses = load_file(release), read_metadata(release)["losses"]
+    release.unlink()
+    options = (f"style.image={tmp_path}/mine.png", f"ckpt_path={stopped}", "max_steps=2")
+    train_in_process("stopped", *options)
+    after = read_metadata(release)["losses"]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in load_file(release).items())
+    assert after == losses | {"seconds": after["seconds"]} and stopped.with_name("stylized.png").exists()
 
 
 def test_a_budget_that_is_spent(train_in_process):

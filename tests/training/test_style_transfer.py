@@ -228,6 +228,12 @@ def test_cosine_learning_rate(module):
     assert rates[9] == pytest.approx(0.5 + 0.5**1.5) and rates[19] == pytest.approx(0.5 - 0.5**1.5)
 
 
+def test_learning_rate_in_stairs(module):
+    build = module("optimizer.schedule=stairs", "optimizer.warmup_steps=0", "max_steps=50000")
+    found = [build._rate(step) for step in (0, 1999, 2000, 3999, 4000, 49999)]
+    assert found == pytest.approx([1, 1, 0.8, 0.8, 0.64, 0.8**24])
+
+
 def test_only_the_transformer_is_trained(module):
     build = module()
     trained = {id(parameter) for parameter in build.configure_optimizers()["optimizer"].param_groups[0]["params"]}
