@@ -127,7 +127,7 @@ def test_loss_is_the_projects_own(preset, vgg, name):
     generator = torch.Generator().manual_seed(0)
     stylized, photos = torch.rand(2, 1 if name == "lengstrom" else 2, 3, side, side, generator=generator)
     painting = torch.rand(1, 3, 40, 36, generator=generator)
-    found = load_perceptual_loss(config["loss_network"], config["objective"], painting)(stylized, photos)
+    found = load_perceptual_loss(config["loss_network"], config["objective"], [painting])(stylized, photos)
     expected = recipe.terms(network, stylized, photos, painting)
     network.float()
     assert found.keys() == expected.keys()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fast_style.checkpoint import load_network, read_metadata
 from fast_style.data.content import CentreCrops, Coco, ContentImages, Folder, Samples
 from fast_style.data.images import read_on_white, resize_short_side
-from fast_style.data.styles import file_sha256, style_picture
+from fast_style.data.styles import file_sha256, style_pictures
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device
 from fast_style.inference.sampling import Variant
@@ -109,10 +109,12 @@ def paint(network: nn.Module, photos: Sequence[Tensor]) -> list[Tensor]:
 
 
 def known_style(metadata: dict) -> Path | None:
-    """The style picture of a run of one style, if it is still there and the same."""
+    """The style picture of a run of one style, the first of several, if it is still there and the same."""
     try:
-        path = style_picture(metadata["config"]["style"] | {"original_url": None})  # nothing is fetched for it
-        return path if file_sha256(path) == metadata["style"]["sha256"] else None
+        paths = style_pictures(metadata["config"]["style"] | {"original_url": None})  # nothing is fetched for it
+        sha256 = metadata["style"]["sha256"]
+        first = sha256[0] if isinstance(sha256, list) else sha256
+        return paths[0] if file_sha256(paths[0]) == first else None
     except (FastStyleError, KeyError, TypeError):
         return None
 

@@ -55,7 +55,7 @@ def run_folder(tmp_path):
         } | config  # fmt: skip
         torch.manual_seed(zlib.crc32(name.encode()))
         network = network or TransformerNet(**MODEL)
-        styles = {style: bundled_styles()[style]}
+        styles = {style: [bundled_styles()[style]]}
         save_release(folder / "model.safetensors", network, config, styles, LOSSES)
         return folder
 

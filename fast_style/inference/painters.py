@@ -1,0 +1,83 @@
+"""What paints the photos of infer.py, from its keys: networks, by the name that their pictures get."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from fast_style.data.images import read_mask
+from fast_style.errors import FastStyleError
+from fast_style.inference.blending import Style, fallback, painter, strengthened
+from fast_style.inference.sampling import Variant
+from fast_style.networks.multi_style import MultiStyleNet
+from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.upscaler import Upscaler
+
+
+def check_meaning(config: dict, network: nn.Module) -> None:
+    """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
+    if isinstance(network, Upscaler):
+        kind, foreign = "enlarges each photo in one way", ("style", "count", "seed", "size", "strength", "mask")
+    elif not isinstance(network, TextureGenerator):
+        kind, foreign = "stylises each photo in one way", ("count", "seed", "size")
+    elif network.content:
+        kind, foreign = "stylises photos at their own size", ("size",)
+    else:
+        kind, foreign = "draws textures from noise alone", ("input", "max_size", "strength", "mask")
+    for key in foreign:
+        if config[key] is not None:
+            raise FastStyleError(f"{key}={config[key]}: {config['ckpt']} {kind}")
+    if "input" not in foreign and config["input"] is None:
+        raise FastStyleError("give input=... (python infer.py --help shows all keys)")
+
+
+def chosen_styles(config: dict, network: nn.Module, own: str) -> list[Style | None]:
+    """The styles that `style=` means; None is the only one, or those that `mask=` names."""
+    style = config["style"]
+    if not isinstance(network, MultiStyleNet):
+        if style is not None:
+            raise FastStyleError(f"style={style}: the model has one style, {own}")
+        return [None]
+    if isinstance(config["mask"], dict) or style not in (None, "all"):
+        return [style]
+    return network.names
+
+
+def name_of(config: dict, own: str, style: Style | None, strength: float) -> str:
+    """What pictures are called: mosaic, mosaic_0.3_woodcut_0.7, mosaic_strength_0.5, mosaic_woodcut_masked, ..."""
+    if isinstance(config["mask"], dict):
+        parts = list(config["mask"])
+    elif isinstance(style, dict):
+        parts = [f"{name}_{weight}" for name, weight in style.items()]
+    else:
+        parts = [style or own]
+    parts += [f"strength_{strength:g}"] if strength != 1 else []
+    return "_".join(parts + (["masked"] if config["mask"] else []))
+
+
+def painters(
+    config: dict, network: nn.Module, own: str, ready: Callable[[nn.Module], nn.Module]
+) -> dict[str, list[nn.Module]]:
+    """What paints a photo, in one way or in several variants of one, by the name that the pictures get."""
+    strength, mask = 1 if config["strength"] is None else config["strength"], config["mask"]
+    styles = chosen_styles(config, network, own)
+    if note := fallback(network, strength):
+        print(note)
+    if isinstance(mask, dict):
+        mask = {name: read_mask(path) for name, path in mask.items()}
+    elif mask is not None:
+        mask = read_mask(mask)
+    if isinstance(network, MultiStyleNet):
+        names, variants = network.names, [lambda *style: ready(strengthened(network, *style))]
+    elif isinstance(network, TextureGenerator):
+        seed, generator = config["seed"] or 0, ready(network)
+        each = [Variant(generator, seed, index) for index in range(config["count"] or 1)]
+        names, variants = [own], [lambda *_, variant=variant: variant for variant in each]
+    else:
+        transformer = ready(network)
+        names, variants = [own], [lambda *_: transformer]
+    return {
+        name_of(config, own, style, strength): [
+            painter(network, names, network_for, style, strength, mask) for network_for in variants
+        ]
+        for style in styles
+    }
