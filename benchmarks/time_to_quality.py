@@ -69,6 +69,7 @@ PORTS = [
     "optimizer.lr=1e-3",
     "optimizer.schedule=constant",
     "optimizer.warmup_steps=0",
+    "optimizer.gradient_clip=null",
     "precision=32-true",
     "channels_last=false",
     "data_parallel=false",

@@ -8,12 +8,15 @@ from hydra.utils import instantiate
 
 from fast_style.errors import FastStyleError, one_line
 
+STRONGEST = 1.5  # strength of a style
 Kind = Callable[[object], object]  # a value as the package takes it; ValueError with what it must be
 
 
 def text(value: object) -> str:
     if not isinstance(value, str | int) or isinstance(value, bool):
         raise ValueError("must be one name or path; one that looks like something else needs quotes")
+    if value == "":
+        raise ValueError("must not be empty")
     return str(value)  # a folder may be called 2024
 
 
@@ -79,16 +82,16 @@ def one_or_more(value: object) -> str | list:
 
 def pictures_of_styles(value: object) -> str | list | dict:
     if isinstance(value, dict):
-        return {name: one_or_more(pictures) for name, pictures in value.items()}
+        return {text(name): one_or_more(pictures) for name, pictures in value.items()}
     return one_or_more(value)
 
 
 def mixture(value: object) -> str | dict:
-    return {name: number(weight) for name, weight in value.items()} if isinstance(value, dict) else text(value)
+    return {text(name): number(weight) for name, weight in value.items()} if isinstance(value, dict) else text(value)
 
 
 def masks(value: object) -> str | dict:
-    return {name: text(mask) for name, mask in value.items()} if isinstance(value, dict) else text(value)
+    return {text(name): text(mask) for name, mask in value.items()} if isinstance(value, dict) else text(value)
 
 
 switch = choice(True, False)
@@ -163,7 +166,7 @@ INFER = {
     "input": optional(text),
     "output": optional(text),
     "style": optional(mixture),
-    "strength": optional(within(0, 1.5)),
+    "strength": optional(within(0, STRONGEST)),
     "mask": optional(masks),
     "max_size": optional(whole()),
     "count": optional(whole()),

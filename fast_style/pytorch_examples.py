@@ -69,6 +69,7 @@ def convert(path: Path, theirs: dict[str, Tensor]) -> tuple[dict[str, Tensor], d
     model = {
         "channels": channels, "residual_blocks": blocks, "kernel_sizes": kernels, "norm": "instance",
         "upsampling": "nearest", "padding": "reflect", "output": "linear", "noise": False,
+        "skips": False,
     }  # fmt: skip
     network = TransformerNet(**model)
     ours = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.InstanceNorm2d)]

@@ -28,3 +28,5 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except FastStyleError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped")

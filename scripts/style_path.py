@@ -22,8 +22,9 @@ from train_gallery import draw_sheet, square
 from fast_style.data.images import check_target, read_on_white, resize_short_side, write_image
 from fast_style.data.sample_photos import sample_photo
 from fast_style.errors import FastStyleError
-from fast_style.inference.blending import MOST, has_identity
+from fast_style.inference.blending import has_identity
 from fast_style.inference.stylizer import Stylizer
+from fast_style.keys import STRONGEST
 
 STEP = 0.25  # of strength
 SAMPLE_PHOTO = "chelsea.png"
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
         names = args.styles or paint.names
         if unknown := [name for name in names if name not in paint.names]:
             raise FastStyleError(f"--styles {unknown[0]}: the model has {', '.join(paint.names)}")
-        rows = rows_of(names, paint.several, MOST if has_identity(paint.network) else 1)
+        rows = rows_of(names, paint.several, STRONGEST if has_identity(paint.network) else 1)
         with warnings.catch_warnings(action="ignore"):  # that pixels are blended
             sheet = draw(paint, photo, rows, args.cell)
         write_image(args.sheet, to_tensor(sheet))

@@ -161,6 +161,7 @@ def test_what_else_a_recipe_states(preset, name):
     training = (config["max_steps"], config["batch_size"], config["image_size"], optimizer["lr"], optimizer["schedule"])
     assert (*training, model["norm"], model["upsampling"], model["output"]) == STATED[name]
     assert model["channels"] == [32, 64, 128] and model["kernel_sizes"] == [9, 9] and not model["noise"]
+    assert not model["skips"] and optimizer["gradient_clip"] is None
     assert optimizer["warmup_steps"] == 0 and config["init_from"] is None and config["precision"] == "32-true"
     assert config["style"]["style_size"] == STYLE_SIZES.get(name, 384), "or what is ours"
 

@@ -36,3 +36,5 @@ def main() -> None:
             end_sweep()
         except FastStyleError as error:
             sys.exit(f"error: {error}")
+        except KeyboardInterrupt:
+            sys.exit("stopped")

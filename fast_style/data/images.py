@@ -231,7 +231,7 @@ def resize_short_side(image: Tensor, short_side: int) -> Tensor:
     """Resize so that the short side is exactly `short_side`, bilinear and antialiased.
 
     (C, H, W) float -> (C, H', W'), the long side rounded to keep the aspect.
-    Raises ValueError for a strip that would be enlarged to more than LONGEST_ENLARGED times its short side.
+    Raises ImageError for a strip that would be enlarged to more than LONGEST_ENLARGED times its short side.
     """
     height, width = _short_side_to(short_side, image.shape[-2:])
     return F.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
@@ -244,7 +244,7 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 def _short_side_to(short_side: int, size: tuple[int, int]) -> tuple[int, int]:
     scale = short_side / min(size)
     if scale > 1 and max(size) > LONGEST_ENLARGED * min(size):
-        raise ValueError(
+        raise ImageError(
             f"a strip {max(size) / min(size):.0f} times as long as wide, too thin to be enlarged to a short side of "
             f"{short_side}: crop it"
         )

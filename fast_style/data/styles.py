@@ -9,7 +9,15 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from fast_style.data.images import find_files, left_out, only_images, read_image, read_on_white, resize_short_side
+from fast_style.data.images import (
+    ImageError,
+    find_files,
+    left_out,
+    only_images,
+    read_image,
+    read_on_white,
+    resize_short_side,
+)
 from fast_style.errors import FastStyleError
 
 
@@ -91,6 +99,8 @@ def find_styles(styles: Sequence[str] | Mapping[str, str | Sequence[str]] | str 
     """
     if isinstance(styles, Mapping):
         found = {name: _find_pictures("styles", images, bundled=True) for name, images in styles.items()}
+        if wrong := [name for name in found if Path(name).name != name or name == "all"]:
+            raise StyleError(f"styles={{{wrong[0]}: ...}}: a style is part of file names, and all means every one")
     else:
         paths = _find_pictures("styles", styles or [], bundled=True)
         names, found = [path.stem for path in paths], {path.stem: [path] for path in paths}
@@ -111,9 +121,10 @@ def read_style_image(path: Path, style_size: int) -> Tensor:
 
     Transparency is laid on white. Raises StyleError for a strip that would have to be enlarged.
     """
+    picture = read_on_white(path)
     try:
-        return resize_short_side(read_on_white(path), style_size)[None]
-    except ValueError as error:
+        return resize_short_side(picture, style_size)[None]
+    except ImageError as error:
         raise StyleError(f"{path}: {error}, or give a smaller style.style_size") from error
 
 

@@ -10,7 +10,6 @@ from fast_style.errors import FastStyleError
 from fast_style.networks.multi_style import MultiStyleNet
 
 Style = str | Mapping[str, float]
-MOST = 1.5  # strength
 
 
 class Weakened(nn.Module):

@@ -22,7 +22,7 @@ def check_meaning(config: dict, network: nn.Module) -> None:
     elif network.content:
         kind, foreign = "stylises photos at their own size", ("size",)
     else:
-        kind, foreign = "draws textures from noise alone", ("input", "max_size", "strength", "mask")
+        kind, foreign = "draws textures from noise alone", ("input", "max_size", "style", "strength", "mask")
     for key in foreign:
         if config[key] is not None:
             raise FastStyleError(f"{key}={config[key]}: {config['ckpt']} {kind}")

@@ -23,6 +23,7 @@ from fast_style.keys import shown
 from fast_style.losses import tone_error
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.upscaler import Upscaler, resize_bicubic
 
 MODEL, OVERRIDES, FAILURE = "model.safetensors", ".hydra/overrides.yaml", "error.txt"
 SIDE = 256  # of the held-out crops that are painted
@@ -65,11 +66,11 @@ def read_run(folder: Path, photos: Sequence[Tensor]) -> Run:
         network, metadata = load_network(folder / MODEL)[0], read_metadata(folder / MODEL)
         pictures = paint(network, photos)
         figures = figures_of(metadata)
+        if not isinstance(network, TextureGenerator) or network.content:
+            tones = tone_error(torch.stack(pictures), torch.stack(list(photos)))
+            figures["tone"] = tones.mean().item()
     except (FastStyleError, RuntimeError, KeyError, TypeError) as error:
         return Run(folder, overrides, failure=str(error))
-    if not isinstance(network, TextureGenerator) or network.content:
-        tones = tone_error(torch.stack(pictures), torch.stack(list(photos)))
-        figures["tone"] = tones.mean().item()
     return Run(folder, overrides, figures, pictures, known_style(metadata))
 
 
@@ -89,7 +90,8 @@ def overrides_of(folder: Path) -> dict[str, str]:
 def figures_of(metadata: dict) -> dict[str, float]:
     """The losses of a release file; content and style without their weights, so that runs with others compare."""
     losses, objective = metadata["losses"], metadata["config"]["objective"] if "config" in metadata else {}
-    figures = {"total": losses["val/total_loss"]} if losses else {}  # an imported model has none
+    found = {"total": "val/total_loss", "psnr": "val/psnr", "ssim": "val/ssim"}  # not in an imported model
+    figures = {name: losses[key] for name, key in found.items() if key in losses}
     for term in ("content", "style"):
         if f"val/{term}_loss" in losses and objective[f"{term}_weight"]:
             figures[term] = losses[f"val/{term}_loss"] / objective[f"{term}_weight"]
@@ -97,14 +99,18 @@ def figures_of(metadata: dict) -> dict[str, float]:
 
 
 def paint(network: nn.Module, photos: Sequence[Tensor]) -> list[Tensor]:
-    """A picture for each photo (3, H, W): in the styles of a network by turns, and a texture where it sees no photo."""
+    """A picture for each photo (3, H, W): in the styles of a network by turns, a texture where it sees no photo, and
+    the photo itself, made small and enlarged again."""
     network, pictures = network.to(pick_device("auto")), []
     for index, photo in enumerate(photos):
         if isinstance(network, MultiStyleNet):
             painter = network.transformer_for(network.names[index % len(network.names)])
         else:
             painter = Variant(network, 0, index) if isinstance(network, TextureGenerator) else network
-        pictures.append(stylize(painter, photo[None])[0].cpu())
+        seen = photo[None]
+        if isinstance(network, Upscaler):
+            seen = resize_bicubic(seen, tuple(side // network.scale for side in seen.shape[-2:])).clamp(0, 1)
+        pictures.append(stylize(painter, seen)[0].cpu())
     return pictures
 
 
@@ -126,8 +132,8 @@ def photos_to_show(folders: Sequence[Path], count: int) -> list[Tensor]:
         if not (folder / MODEL).is_file():
             continue
         try:
-            section = read_metadata(folder / MODEL)["config"]["data"]
-            return held_out(HELD_OUT[section.pop("_target_")](**section | {"image_size": SIDE}), count)
+            section = read_metadata(folder / MODEL)["config"]["data"] | {"image_size": SIDE, "short_side": None}
+            return held_out(HELD_OUT[section.pop("_target_")](**section), count)
         except (FastStyleError, KeyError, TypeError):
             break
     return held_out(Samples(1, 0, image_size=SIDE, batch_size=1, seed=0), count)

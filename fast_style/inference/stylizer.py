@@ -15,11 +15,13 @@ from fast_style.checkpoint import load_network
 from fast_style.data.images import read_image, read_mask
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device, pick_precision
-from fast_style.inference.blending import MOST, Style, fallback, painter, strengthened
+from fast_style.inference.blending import Style, fallback, painter, strengthened
 from fast_style.inference.stylize import fitting_alpha, stylize
+from fast_style.keys import STRONGEST
 from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.upscaler import Upscaler
 
 KEPT = 8  # networks that were built for styles of several, a few megabytes each
 Picture = str | Path | bytes | Image.Image | np.ndarray | Tensor
@@ -92,8 +94,10 @@ class Stylizer:
         if self.several != (style is not None) and not (style is None and isinstance(mask, Mapping)):
             has = f"several styles: give style= of {', '.join(self.names)}" if self.several else "one style"
             raise FastStyleError(f"style={style}: the model has {has}")
-        if not 0 <= strength <= MOST:
-            raise FastStyleError(f"strength={strength}: must be a number from 0 to {MOST:g}")
+        if not 0 <= strength <= STRONGEST:
+            raise FastStyleError(f"strength={strength}: must be a number from 0 to {STRONGEST:g}")
+        if isinstance(self.network, Upscaler) and (strength != 1 or mask is not None):
+            raise FastStyleError("the model enlarges photos: strength= and mask= mean nothing to it")
         if note := fallback(self.network, strength):
             warnings.warn(note, stacklevel=2)
         if isinstance(mask, Mapping):

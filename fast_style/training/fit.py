@@ -164,6 +164,8 @@ def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Cal
     )
     if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise FastStyleError("--multirun trains on one device: the other processes would repeat the whole sweep")
+    if trainer.gradient_clip_val is not None:
+        raise FastStyleError("trainer.gradient_clip_val: give optimizer.gradient_clip")
     if trainer.accumulate_grad_batches != 1:
         raise FastStyleError("trainer.accumulate_grad_batches must be 1: use a larger batch_size")
     return trainer

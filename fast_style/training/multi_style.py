@@ -1,7 +1,6 @@
 """task=multi_style: trains one network for several styles (Dumoulin et al. 2017)."""
 
 import threading
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +36,7 @@ class MultiStyle(StyleTask):
         styles = find_styles(config["styles"])
         first = next(iter(styles.values()))
         super().__init__(config | {"style": config["style"] | {"image": [str(path) for path in first]}})
-        hashes = [file_sha256(path) for path in chain(*styles.values())]
+        hashes = [[file_sha256(path) for path in paths] for paths in styles.values()]
         self.save_hyperparameters({"config": config, "names": list(styles), "style_sha256": hashes})
         self.styles = styles
         self.pictures = [read_style_images(paths, config["style"]["style_size"]) for paths in styles.values()]

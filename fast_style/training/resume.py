@@ -80,9 +80,12 @@ def other_style(stored: dict, config: dict) -> list[str]:
     if task_of(config) == "super_resolution":
         return []
     several = task_of(config) == "multi_style"
-    pictures = list(chain(*find_styles(config["styles"]).values())) if several else style_pictures(style)
+    styles = list(find_styles(config["styles"]).values()) if several else [[path] for path in style_pictures(style)]
+    pictures = list(chain(*styles))
     if "style_sha256" in stored:
-        same = stored["style_sha256"] == [file_sha256(picture) for picture in pictures]
+        # A list for each of several styles; an earlier version had one picture each.
+        hashes = [[one] if isinstance(one, str) else one for one in stored["style_sha256"]]
+        same = hashes == [[file_sha256(picture) for picture in paths] for paths in styles]
     else:  # an earlier version
         same = before | {"style_size": None} == style | {"style_size": None}
     size = ["style.style_size"] if before["style_size"] != style["style_size"] else []

@@ -75,9 +75,10 @@ def fitting(state_dict: dict[str, Tensor], model: dict, init_from: str) -> dict[
 
     Raises FastStyleError if it is not that of the model.
     """
-    network = TransformerNet(**model)
-    state_dict = {name: value for name, value in network.state_dict().items() if name.startswith("skips.")} | state_dict
     try:
+        network = TransformerNet(**model)
+        skips = {name: value for name, value in network.state_dict().items() if name.startswith("skips.")}
+        state_dict = skips | state_dict
         network.load_state_dict(state_dict)
     except (RuntimeError, TypeError) as error:
         raise FastStyleError(

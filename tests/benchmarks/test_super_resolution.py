@@ -35,7 +35,7 @@ def test_figures_and_sheet(release, vgg, photo, tmp_path, monkeypatch, capsys):
     files = [release("pixel"), release("feature")]
     options = ["--photos", str(tmp_path / "photos"), "--count", "2", "--rows", "1", "--part", "20", "--cell", "40"]
     outputs = ["--output", str(tmp_path / "out" / "r.json"), "--sheet", str(tmp_path / "out" / "sheet.png")]
-    weights = str(vgg("vgg16")[1])
+    weights = str(vgg("tiny_vgg16")[1])
     monkeypatch.setattr("sys.argv", ["super_resolution", "--ckpt", *files, *options, *outputs, "--vgg16", weights])
     main()
     result = json.loads((tmp_path / "out" / "r.json").read_text())
@@ -62,7 +62,7 @@ def test_figures_and_sheet(release, vgg, photo, tmp_path, monkeypatch, capsys):
 
 def test_the_judge(vgg):
     """Relative error at relu2_2, by torchvision's own layers."""
-    features, path = vgg("vgg16")
+    features, path = vgg("tiny_vgg16")
     one, other = torch.rand(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     judge = Judge(str(path))
     assert judge(one, one)["feature"] == 0 and judge(one, one)["ssim"] == pytest.approx(1)

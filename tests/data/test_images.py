@@ -678,7 +678,7 @@ def test_strips_are_not_enlarged(tmp_path, size):
     with pytest.raises(ImageError, match="times as long as wide.* short side of 288: crop it") as error:
         read_rgb(path, 288)
     assert_one_clear_line(error, path)
-    with pytest.raises(ValueError, match="times as long as wide"):
+    with pytest.raises(ImageError, match="times as long as wide"):
         resize_short_side(read_image(path)[0], 288)
     assert read_image(path)[0].shape == (3, *size[::-1]), "as it is, it is read"
     assert min(read_rgb(path, min(size)).shape[:2]) == min(size)

@@ -25,6 +25,7 @@ from fast_style.inference.stylize import stylize
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.networks.upscaler import Upscaler
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -219,6 +220,9 @@ def test_other_tasks(run_folder):
     with torch.no_grad():
         expected = several.eval()(photos[1][None], torch.ones(1, 1)).clamp(0, 1)[0]
     torch.testing.assert_close(read.pictures[1], expected)
+    arguments = {"scale": 2, "width": 4, "residual_blocks": 1}
+    read = read_run(run_folder("e", network=Upscaler(**arguments), task="super_resolution", upscaler=arguments), photos)
+    assert read.failure is None and [picture.shape for picture in read.pictures] == [(3, 16, 16)] * 2
 
 
 def test_the_photos_are_those_the_runs_held_out(run_folder, photo, tmp_path):
@@ -255,7 +259,7 @@ def test_command(run_folder, photo, tmp_path, capsys):
 
 
 def test_text_is_broken_between_words_and_none_is_lost():
-    line = "error: style.image=/work/a_very_long_folder_name/picture.jpg: no such file and more words"
+    line = "error: style.image=/photos/a_very_long_folder_name/picture.jpg: no such file and more words"
     lines = wrapped(line, FIGURE, 150)
     assert all(FIGURE.getlength(one) <= 150 for one in lines)
     assert "".join(lines).replace(" ", "") == line.replace(" ", "")

@@ -162,6 +162,8 @@ def test_what_cannot_be_started_from(backbone_file, tmp_path):
     with pytest.raises(FastStyleError, match="init_from=.*no such file"):
         initial_state(str(tmp_path / "none.safetensors"), MODEL, style_images)
     with pytest.raises(FastStyleError, match="another network"):
+        initial_state(str(backbone_file), {"_target_": "my_module.MyNet"}, [torch.rand(1, 3, 32, 32)])
+    with pytest.raises(FastStyleError, match="another network"):
         initial_state(str(backbone_file), {"channels": [8, 8]}, style_images)
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(FastStyleError, match="cannot read"):

@@ -223,3 +223,7 @@ def test_a_folder_of_pictures(train_in_process, photo, tmp_path):
     hand, wood = read_metadata(folder / "model.safetensors")["styles"]
     assert hand["image"] == ["first.png", "second.png", "third.png"] and wood["image"] == "woodcut.jpg"
     assert load_network(folder / "last.ckpt")[0].names == ["hand", "wood"]
+    first, *others = (tmp_path / "paintings" / f"{name}.png" for name in ("first", "second", "third"))
+    otherwise = f"styles={{hand: {first}, wood: [{others[0]}, {others[1]}, woodcut]}}"
+    with pytest.raises(FastStyleError, match="another style picture"):
+        train_in_process("c", TASK[0], TASK[2], otherwise, "max_steps=2", f"ckpt_path={folder}/last.ckpt")
