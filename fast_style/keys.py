@@ -115,6 +115,7 @@ STYLE_AND_LOSS = {
 }
 
 TRAIN = STYLE_AND_LOSS | {
+    "recipe": optional(text),
     "seed": whole(0),
     "max_steps": optional(whole(), -1),
     "init_from": optional(text),

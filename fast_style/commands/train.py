@@ -2,17 +2,19 @@
 
 import sys
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fast_style.commands import run
 from fast_style.commands.sweep import Sweep, end_sweep
 from fast_style.errors import FastStyleError
 from fast_style.training.fit import fit
+from fast_style.training.recipe import with_recipe
 
 
 def train(cfg: DictConfig) -> float:
     """Train, write the release file and a picture, say what there is; the held-out loss. Raises FastStyleError."""
-    trained = fit(cfg)
+    trained = fit(with_recipe(cfg, HydraConfig.get().overrides.task))
     if trained.model:
         if trained.skipped:
             listed = trained.model.parent / "unreadable.txt"

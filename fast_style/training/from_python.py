@@ -9,6 +9,7 @@ from fast_style.commands import CONFIGS, check_composed
 from fast_style.errors import FastStyleError
 from fast_style.overrides import explain
 from fast_style.training.fit import Trained, fit
+from fast_style.training.recipe import with_recipe
 
 
 def train(*overrides: str) -> Trained:
@@ -25,4 +26,4 @@ def train(*overrides: str) -> Trained:
         except Exception as error:  # Hydra's have no common type
             raise FastStyleError(explain(error, "train")) from error
     check_composed(cfg, overrides)
-    return fit(cfg)
+    return fit(with_recipe(cfg, overrides))
