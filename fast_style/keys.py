@@ -168,6 +168,7 @@ INFER = {
     "output": optional(text),
     "style": optional(mixture),
     "strength": optional(within(0, STRONGEST)),
+    "preserve_color": switch,
     "mask": optional(masks),
     "max_size": optional(whole()),
     "count": optional(whole()),

@@ -1,4 +1,4 @@
-"""Strength and masks: how much of a photo is painted, and where, in which style."""
+"""Strength, masks and colours: how much of a photo is painted, where, in which style, and what stays of it."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fast_style.errors import FastStyleError
+from fast_style.losses import LUMINANCE
 from fast_style.networks.multi_style import MultiStyleNet
 
 Style = str | Mapping[str, float]
@@ -53,6 +54,23 @@ class Blend(nn.Module):
         return blended
 
 
+class PreservedColor(nn.Module):
+    """What a network paints of a photo, in the photo's own colours: only the luma is painted.
+
+    Gatys, Bethge, Hertzmann, Shechtman, "Preserving Color in Neural Artistic Style Transfer" (2016), section 3.2: in YIQ
+    the picture's Y and the photo's I and Q, which is the photo and the difference of the two in Y, the same for R, G, B.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, content_images: Tensor) -> Tensor:
+        difference = self.network(content_images).float().clamp(0, 1) - content_images
+        luma = (content_images.new_tensor(LUMINANCE)[:, None, None] * difference).sum(1, keepdim=True)
+        return content_images + luma
+
+
 def strengthened(network: MultiStyleNet, style: Style, strength: float) -> nn.Module:
     """What paints a style, or a mixture, from the photo at strength 0 to the style at 1, and on. Other strengths than 1
     take an identity. Raises FastStyleError."""
@@ -81,6 +99,7 @@ def painter(
     style: Style | None = None,
     strength: float = 1.0,
     mask: Tensor | Mapping[str, Tensor] | None = None,
+    preserve_color: bool = False,
 ) -> nn.Module:
     """A network of images (B, 3, H, W) in [0, 1] that paints them as strongly as asked, and where the mask is white.
 
@@ -88,6 +107,7 @@ def painter(
     names        of its styles
     network_for  what paints all of a photo in a style: the second argument is a strength if it has an identity, else 1
     mask         (1, h, w) in [0, 1], or one for each of several styles, which are then no `style`
+    preserve_color  whether the photo's colours stay, and only its luma is painted
     Raises FastStyleError.
     """
     parameters, opacity = (strength, 1.0) if has_identity(network) else (1.0, strength)
@@ -99,4 +119,5 @@ def painter(
         networks, masks = [network_for(name, parameters) for name in mask], list(mask.values())
     else:
         networks, masks = [network_for(style, parameters)], [torch.ones(1, 1, 1) if mask is None else mask]
-    return networks[0] if mask is None and opacity == 1 else Blend(networks, masks, opacity)
+    painted = networks[0] if mask is None and opacity == 1 else Blend(networks, masks, opacity)
+    return PreservedColor(painted) if preserve_color else painted

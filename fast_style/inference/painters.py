@@ -16,15 +16,21 @@ from fast_style.networks.upscaler import Upscaler
 def check_meaning(config: dict, network: nn.Module) -> None:
     """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
     if isinstance(network, Upscaler):
-        kind, foreign = "enlarges each photo in one way", ("style", "count", "seed", "size", "strength", "mask")
+        kind, foreign = (
+            "enlarges each photo in one way",
+            ("style", "count", "seed", "size", "strength", "mask", "preserve_color"),
+        )
     elif not isinstance(network, TextureGenerator):
         kind, foreign = "stylises each photo in one way", ("count", "seed", "size")
     elif network.content:
         kind, foreign = "stylises photos at their own size", ("size",)
     else:
-        kind, foreign = "draws textures from noise alone", ("input", "max_size", "style", "strength", "mask")
+        kind, foreign = (
+            "draws textures from noise alone",
+            ("input", "max_size", "style", "strength", "mask", "preserve_color"),
+        )
     for key in foreign:
-        if config[key] is not None:
+        if config[key] is not None and config[key] is not False:
             raise FastStyleError(f"{key}={config[key]}: {config['ckpt']} {kind}")
     if "input" not in foreign and config["input"] is None:
         raise FastStyleError("give input=... (python infer.py --help shows all keys)")
@@ -43,7 +49,7 @@ def chosen_styles(config: dict, network: nn.Module, own: str) -> list[Style | No
 
 
 def name_of(config: dict, own: str, style: Style | None, strength: float) -> str:
-    """What pictures are called: mosaic, mosaic_0.3_woodcut_0.7, mosaic_strength_0.5, mosaic_woodcut_masked, ..."""
+    """What pictures are called: mosaic, mosaic_0.3_woodcut_0.7, mosaic_strength_0.5, mosaic_woodcut_masked, mosaic_colors, ..."""
     if isinstance(config["mask"], dict):
         parts = list(config["mask"])
     elif isinstance(style, dict):
@@ -51,7 +57,8 @@ def name_of(config: dict, own: str, style: Style | None, strength: float) -> str
     else:
         parts = [style or own]
     parts += [f"strength_{strength:g}"] if strength != 1 else []
-    return "_".join(parts + (["masked"] if config["mask"] else []))
+    parts += ["masked"] if config["mask"] else []
+    return "_".join(parts + (["colors"] if config["preserve_color"] else []))
 
 
 def painters(
@@ -77,7 +84,8 @@ def painters(
         names, variants = [own], [lambda *_: transformer]
     return {
         name_of(config, own, style, strength): [
-            painter(network, names, network_for, style, strength, mask) for network_for in variants
+            painter(network, names, network_for, style, strength, mask, config["preserve_color"])
+            for network_for in variants
         ]
         for style in styles
     }

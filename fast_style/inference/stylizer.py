@@ -81,6 +81,7 @@ class Stylizer:
         max_size: int | None = None,
         strength: float = 1.0,
         mask: Picture | Mapping[str, Picture] | None = None,
+        preserve_color: bool = False,
     ) -> Image.Image | bytes | np.ndarray | Tensor | list:
         """The picture in the style.
 
@@ -90,21 +91,22 @@ class Stylizer:
                   styles. For another, photo and picture are blended pixel by pixel, with a warning.
         mask      where to paint: a picture that is white there, of any size and with any greys, or one for each style
                   by its name. Arrays and tensors may also be (H, W), and of booleans.
+        preserve_color  whether the photo's colours stay, and only its luma is painted
         """
         if self.several != (style is not None) and not (style is None and isinstance(mask, Mapping)):
             has = f"several styles: give style= of {', '.join(self.names)}" if self.several else "one style"
             raise FastStyleError(f"style={style}: the model has {has}")
         if not 0 <= strength <= STRONGEST:
             raise FastStyleError(f"strength={strength}: must be a number from 0 to {STRONGEST:g}")
-        if isinstance(self.network, Upscaler) and (strength != 1 or mask is not None):
-            raise FastStyleError("the model enlarges photos: strength= and mask= mean nothing to it")
+        if isinstance(self.network, Upscaler) and (strength != 1 or mask is not None or preserve_color):
+            raise FastStyleError("the model enlarges photos: strength=, mask= and preserve_color= mean nothing to it")
         if note := fallback(self.network, strength):
             warnings.warn(note, stacklevel=2)
         if isinstance(mask, Mapping):
             mask = {name: as_mask(one) for name, one in mask.items()}
         elif mask is not None:
             mask = as_mask(mask)
-        transformer = painter(self.network, self.names, self._network_for, style, strength, mask)
+        transformer = painter(self.network, self.names, self._network_for, style, strength, mask, preserve_color)
         return painted(picture, partial(stylize, transformer, precision=self.precision), max_size)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from fast_style import FastStyleError, Stylizer
 from fast_style.checkpoint import write_safetensors
 from fast_style.data.images import read_mask
-from fast_style.inference.blending import Blend, Weakened, painter, strengthened
+from fast_style.inference.blending import Blend, PreservedColor, Weakened, painter, strengthened
 from fast_style.inference.stylize import stylize
 from fast_style.networks.multi_style import MultiStyleNet
 
@@ -190,3 +190,20 @@ def test_masks_from_a_program(files):
         paint(photo, "a", mask=torch.ones(2, 20, 24))
     with pytest.raises(FastStyleError, match="style=None: the model has several styles"):
         paint(photo, mask=left)
+
+
+# --- colours
+
+
+def test_only_light_and_dark_are_painted(files):
+    """By the matrix of YIQ: Y of the painted picture, I and Q of the photo."""
+    to_yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+    photo = 0.3 + 0.2 * torch.rand(2, 3, 4, 5)
+    found = PreservedColor(Flat(0.5))(photo)
+    yiq, expected = (torch.einsum("ij,bjhw->bihw", to_yiq, images) for images in (found, photo))
+    torch.testing.assert_close(yiq[:, 0], torch.full((2, 4, 5), 0.5), rtol=0, atol=2e-3)
+    torch.testing.assert_close(yiq[:, 1:], expected[:, 1:], rtol=0, atol=2e-4)
+    paint = Stylizer(files / "alone.safetensors", device="cpu", precision="32-true")
+    image = torch.rand(3, 16, 16)
+    expected = PreservedColor(lambda images: paint(images, style="a"))(image[None])[0].clamp(0, 1)
+    torch.testing.assert_close(paint(image, style="a", preserve_color=True), expected, rtol=0, atol=1e-5)
