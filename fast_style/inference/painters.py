@@ -15,20 +15,15 @@ from fast_style.networks.upscaler import Upscaler
 
 def check_meaning(config: dict, network: nn.Module) -> None:
     """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
+    painting = ("style", "strength", "mask", "preserve_color")
     if isinstance(network, Upscaler):
-        kind, foreign = (
-            "enlarges each photo in one way",
-            ("style", "count", "seed", "size", "strength", "mask", "preserve_color"),
-        )
+        kind, foreign = "enlarges each photo in one way", ("count", "seed", "size", *painting)
     elif not isinstance(network, TextureGenerator):
         kind, foreign = "stylises each photo in one way", ("count", "seed", "size")
     elif network.content:
         kind, foreign = "stylises photos at their own size", ("size",)
     else:
-        kind, foreign = (
-            "draws textures from noise alone",
-            ("input", "max_size", "style", "strength", "mask", "preserve_color"),
-        )
+        kind, foreign = "draws textures from noise alone", ("input", "max_size", *painting)
     for key in foreign:
         if config[key] is not None and config[key] is not False:
             raise FastStyleError(f"{key}={config[key]}: {config['ckpt']} {kind}")
@@ -49,7 +44,7 @@ def chosen_styles(config: dict, network: nn.Module, own: str) -> list[Style | No
 
 
 def name_of(config: dict, own: str, style: Style | None, strength: float) -> str:
-    """What pictures are called: mosaic, mosaic_0.3_woodcut_0.7, mosaic_strength_0.5, mosaic_woodcut_masked, mosaic_colors, ..."""
+    """What pictures are called: mosaic, mosaic_0.3_woodcut_0.7, mosaic_strength_0.5, mosaic_woodcut_masked, ..."""
     if isinstance(config["mask"], dict):
         parts = list(config["mask"])
     elif isinstance(style, dict):
