@@ -58,7 +58,7 @@ class PreservedColor(nn.Module):
     """What a network paints of a photo, in the photo's own colours: only the luma is painted.
 
     Gatys, Bethge, Hertzmann, Shechtman, "Preserving Color in Neural Artistic Style Transfer" (2016), section 3.2: in
-    YIQ the picture's Y and the photo's I and Q; that is the photo and the difference of the two in Y, for R, G, B alike.
+    YIQ the picture's Y and the photo's I and Q, which is the photo and their difference in Y, for R, G and B alike.
     """
 
     def __init__(self, network: nn.Module):
