@@ -6,6 +6,7 @@ import shutil
 from itertools import pairwise
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from conftest import TINY_RUN
 from omegaconf import OmegaConf
@@ -51,7 +52,9 @@ def assert_equal(one, other):
 def module(compose_config, tmp_path):
     def build(*overrides):
         cfg = compose_config("train", f"run_dir={tmp_path}", "style.style_size=64", *overrides)
-        return StyleTransfer(OmegaConf.to_container(cfg, resolve=True))
+        task = StyleTransfer(OmegaConf.to_container(cfg, resolve=True))
+        task.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        return task
 
     return build
 
