@@ -22,10 +22,9 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from benchmarks import command
 from benchmarks.timing import environment
 from fast_style.checkpoint import read_lightning, read_metadata
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.overrides import quoted
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,4 +167,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    exit_on_error(main)

@@ -24,11 +24,10 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from benchmarks import command
 from benchmarks.time_to_quality import Clock, comma_separated, fit_watched, plain, published
 from benchmarks.timing import environment
 from fast_style.commands import CONFIGS
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.hardware import pick_device
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -223,4 +222,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    exit_on_error(main)

@@ -23,13 +23,12 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from benchmarks import command
 from benchmarks.timing import environment
 from fast_style.ancestors.optimization import HISTORY, Objective, evaluate, optimize_pixels
 from fast_style.checkpoint import describe_style, load_transformer, read_metadata
 from fast_style.data.content import CROP_MARGIN, CentreCrops, ImageFolder
 from fast_style.data.images import find_images
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.hardware import pick_device
 from fast_style.inference.stylize import stylize
 from fast_style.losses import PerceptualLoss
@@ -240,4 +239,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    exit_on_error(main)

@@ -25,11 +25,10 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
-from benchmarks.command import run
 from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.data.images import find_images, read_on_white
 from fast_style.data.styles import style_pictures
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.inference.stylize import stylize
 from fast_style.losses import gram_matrix, relative_error, tone_error
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
@@ -139,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    exit_on_error(main)

@@ -20,12 +20,12 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from benchmarks import command
 from benchmarks.objective_against_iterations import load_objective, white_noise
 from benchmarks.timing import alternate, environment, now
 from fast_style.ancestors.optimization import HISTORY, evaluate, optimize_pixels
 from fast_style.checkpoint import load_transformer
 from fast_style.data.procedural import procedural_image
+from fast_style.errors import exit_on_error
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
 from fast_style.inference.stylize import stylize
 from fast_style.losses import PerceptualLoss
@@ -112,4 +112,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    exit_on_error(main)

@@ -27,11 +27,10 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.transforms.functional import center_crop, to_pil_image
 
-from benchmarks.command import run
 from benchmarks.sheet import draw_sheet
 from fast_style.checkpoint import find_model, load_network, read_metadata
 from fast_style.data.images import check_target, find_images, read_on_white
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.inference.stylize import stylize
 from fast_style.losses import relative_error
 from fast_style.networks.loss_network import load_loss_network
@@ -168,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    exit_on_error(main)

@@ -40,13 +40,12 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks import command
 from benchmarks.objective_against_iterations import first_reached, held_out_photos, white_noise
 from benchmarks.ports import no_style, ports_loss, ports_transformer, random_vgg16
 from benchmarks.timing import environment, now
 from fast_style.ancestors.optimization import optimize_pixels
 from fast_style.commands import CONFIGS
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.inference.stylize import stylize
 from fast_style.losses import PerceptualLoss
@@ -431,4 +430,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    exit_on_error(main)

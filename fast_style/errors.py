@@ -1,6 +1,7 @@
 """Errors that the user can mend."""
 
-from collections.abc import Collection
+import sys
+from collections.abc import Callable, Collection
 
 
 class FastStyleError(Exception):
@@ -16,3 +17,13 @@ def check_choice(key: str, value: str, choices: Collection[str]) -> None:
 def one_line(error: BaseException) -> str:
     """The first line of an error's message, or its type where it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def exit_on_error(work: Callable[[], object]) -> None:
+    """Do `work`; what the user can mend, and Ctrl-C, end the process with one line and a non-zero exit."""
+    try:
+        work()
+    except FastStyleError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped")

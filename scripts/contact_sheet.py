@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fast_style.errors import FastStyleError
+from fast_style.errors import exit_on_error
 from fast_style.inference.contact_sheet import write_contact_sheet
 
 
@@ -24,9 +24,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except FastStyleError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    exit_on_error(lambda: main(sys.argv[1:]))

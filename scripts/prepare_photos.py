@@ -17,7 +17,7 @@ from PIL import Image
 from rich.progress import track
 
 from fast_style.data.images import ImageError, find_files, left_out, only_images, read_rgb
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, exit_on_error
 
 QUALITY = 92
 
@@ -66,7 +66,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except FastStyleError as error:
-        sys.exit(f"error: {error}")
+    exit_on_error(lambda: main(sys.argv[1:]))

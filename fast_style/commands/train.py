@@ -1,13 +1,11 @@
 """Train a style: python train.py style=starry_night"""
 
-import sys
-
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fast_style.commands import run
 from fast_style.commands.sweep import Sweep, end_sweep
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.training.fit import fit
 from fast_style.training.recipe import with_recipe
 
@@ -34,9 +32,4 @@ def main() -> None:
     try:
         run("train", train)
     finally:
-        try:
-            end_sweep()
-        except FastStyleError as error:
-            sys.exit(f"error: {error}")
-        except KeyboardInterrupt:
-            sys.exit("stopped")
+        exit_on_error(end_sweep)

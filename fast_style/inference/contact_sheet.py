@@ -31,7 +31,7 @@ FIGURES = {
 }  # fmt: skip
 NOTE = (
     "Every run paints the same photos. Held-out losses: total as it was minimised, content and style without their "
-    "weights. Tone is of these pictures: 0 where light stays light and dark stays dark."
+    "weights. Tone is the correlation of light and dark in these pictures with the photos', 1 where nothing moved."
 )
 
 

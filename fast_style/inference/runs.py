@@ -67,8 +67,8 @@ def read_run(folder: Path, photos: Sequence[Tensor]) -> Run:
         pictures = paint(network, photos)
         figures = figures_of(metadata)
         if not isinstance(network, TextureGenerator) or network.content:
-            tones = tone_error(torch.stack(pictures), torch.stack(list(photos)))
-            figures["tone"] = tones.mean().item()
+            errors = tone_error(torch.stack(pictures), torch.stack(list(photos)))
+            figures["tone"] = 1 - errors.mean().item()
     except (FastStyleError, RuntimeError, KeyError, TypeError) as error:
         return Run(folder, overrides, failure=str(error))
     return Run(folder, overrides, figures, pictures, known_style(metadata))
