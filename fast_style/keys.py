@@ -169,6 +169,7 @@ INFER = {
     "style": optional(mixture),
     "strength": optional(within(0, STRONGEST)),
     "preserve_color": switch,
+    "upscale": optional(text),
     "mask": optional(masks),
     "max_size": optional(whole()),
     "count": optional(whole()),

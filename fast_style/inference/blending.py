@@ -1,4 +1,5 @@
-"""Strength, masks and colours: how much of a photo is painted, where, in which style, and what stays of it."""
+"""Strength, masks, colours and large strokes: how much of a photo is painted, where, in which style, how boldly, and
+what stays of it."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from fast_style.errors import FastStyleError
 from fast_style.losses import LUMINANCE
 from fast_style.networks.multi_style import MultiStyleNet
+from fast_style.networks.upscaler import Upscaler
 
 Style = str | Mapping[str, float]
 
@@ -52,6 +54,22 @@ class Blend(nn.Module):
         for share, network in zip(shares, self.networks, strict=True):
             blended = blended + share * network(content_images).float().clamp(0, 1)
         return blended
+
+
+class Enlarged(nn.Module):
+    """What a network paints of a small copy of a photo, enlarged to the photo's size: its strokes with it."""
+
+    def __init__(self, network: nn.Module, upscaler: Upscaler):
+        super().__init__()
+        self.network, self.upscaler = network, upscaler
+
+    def forward(self, content_images: Tensor) -> Tensor:
+        height, width = content_images.shape[-2:]
+        scale = self.upscaler.scale
+        # Whole pixels of the copy: the edge goes on for what is missing, and is cut off again.
+        padded = F.pad(content_images, (0, -width % scale, 0, -height % scale), mode="replicate")
+        painted = self.network(F.avg_pool2d(padded, scale)).float().clamp(0, 1)
+        return self.upscaler(painted)[..., :height, :width]
 
 
 class PreservedColor(nn.Module):
@@ -100,6 +118,7 @@ def painter(
     strength: float = 1.0,
     mask: Tensor | Mapping[str, Tensor] | None = None,
     preserve_color: bool = False,
+    upscaler: Upscaler | None = None,
 ) -> nn.Module:
     """A network of images (B, 3, H, W) in [0, 1] that paints them as strongly as asked, and where the mask is white.
 
@@ -108,6 +127,7 @@ def painter(
     network_for  what paints all of a photo in a style: the second argument is a strength if it has an identity, else 1
     mask         (1, h, w) in [0, 1], or one for each of several styles, which are then no `style`
     preserve_color  whether the photo's colours stay, and only its luma is painted
+    upscaler     enlarges what is painted of a copy of the photo that is so many times smaller
     Raises FastStyleError.
     """
     parameters, opacity = (strength, 1.0) if has_identity(network) else (1.0, strength)
@@ -119,5 +139,7 @@ def painter(
         networks, masks = [network_for(name, parameters) for name in mask], list(mask.values())
     else:
         networks, masks = [network_for(style, parameters)], [torch.ones(1, 1, 1) if mask is None else mask]
+    if upscaler is not None:
+        networks = [Enlarged(one, upscaler) for one in networks]
     painted = networks[0] if mask is None and opacity == 1 else Blend(networks, masks, opacity)
     return PreservedColor(painted) if preserve_color else painted

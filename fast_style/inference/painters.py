@@ -1,9 +1,11 @@
 """What paints the photos of infer.py, from its keys: networks, by the name that their pictures get."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from torch import nn
 
+from fast_style.checkpoint import load_network
 from fast_style.data.images import read_mask
 from fast_style.errors import FastStyleError
 from fast_style.inference.blending import Style, fallback, painter, strengthened
@@ -15,7 +17,7 @@ from fast_style.networks.upscaler import Upscaler
 
 def check_meaning(config: dict, network: nn.Module) -> None:
     """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
-    painting = ("style", "strength", "mask", "preserve_color")
+    painting = ("style", "strength", "mask", "preserve_color", "upscale")
     if isinstance(network, Upscaler):
         kind, foreign = "enlarges each photo in one way", ("count", "seed", "size", *painting)
     elif not isinstance(network, TextureGenerator):
@@ -53,7 +55,16 @@ def name_of(config: dict, own: str, style: Style | None, strength: float) -> str
         parts = [style or own]
     parts += [f"strength_{strength:g}"] if strength != 1 else []
     parts += ["masked"] if config["mask"] else []
-    return "_".join(parts + (["colors"] if config["preserve_color"] else []))
+    parts += ["colors"] if config["preserve_color"] else []
+    return "_".join(parts + (["large"] if config["upscale"] else []))
+
+
+def load_upscaler(ckpt: str | Path) -> Upscaler:
+    """The network of a release file of task=super_resolution. Raises FastStyleError."""
+    network, _ = load_network(ckpt, "upscale")
+    if not isinstance(network, Upscaler):
+        raise FastStyleError(f"upscale={ckpt}: give a model of task=super_resolution, which enlarges pictures")
+    return network
 
 
 def painters(
@@ -68,6 +79,7 @@ def painters(
         mask = {name: read_mask(path) for name, path in mask.items()}
     elif mask is not None:
         mask = read_mask(mask)
+    upscaler = ready(load_upscaler(config["upscale"])) if config["upscale"] else None
     if isinstance(network, MultiStyleNet):
         names, variants = network.names, [lambda *style: ready(strengthened(network, *style))]
     elif isinstance(network, TextureGenerator):
@@ -79,7 +91,7 @@ def painters(
         names, variants = [own], [lambda *_: transformer]
     return {
         name_of(config, own, style, strength): [
-            painter(network, names, network_for, style, strength, mask, config["preserve_color"])
+            painter(network, names, network_for, style, strength, mask, config["preserve_color"], upscaler)
             for network_for in variants
         ]
         for style in styles

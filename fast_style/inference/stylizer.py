@@ -16,6 +16,7 @@ from fast_style.data.images import read_image, read_mask
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.inference.blending import Style, fallback, painter, strengthened
+from fast_style.inference.painters import load_upscaler
 from fast_style.inference.stylize import fitting_alpha, stylize
 from fast_style.keys import STRONGEST
 from fast_style.networks.fast_layers import accelerate
@@ -40,13 +41,15 @@ class Stylizer:
     ckpt       a release file, the folder of a run, or a .ckpt
     device     auto | cpu | cuda | cuda:1 | mps
     precision  auto | 32-true | bf16-mixed | 16-mixed; auto is bfloat16 where the hardware has it
+    upscale    a model of task=super_resolution: a copy of the photo so many times smaller is painted and enlarged, which
+               gives large strokes
     Several threads may call one object at the same time. Raises FastStyleError for files that cannot be read.
 
         >>> from fast_style import Stylizer
         >>> Stylizer("checkpoints/mosaic.safetensors")("photo.jpg").save("mosaic.png")  # doctest: +SKIP
     """
 
-    def __init__(self, ckpt: str | Path, device: str = "auto", precision: str = "auto"):
+    def __init__(self, ckpt: str | Path, device: str = "auto", precision: str = "auto", upscale: str | Path | None = None):
         self.network, self.style = load_network(ckpt)  # no style, if it has several
         if isinstance(self.network, TextureGenerator):
             raise FastStyleError(f"ckpt={ckpt} draws textures or variants: give a model of task=style_transfer")
@@ -55,6 +58,7 @@ class Stylizer:
         self.several = isinstance(self.network, MultiStyleNet)
         self.names = self.network.names if self.several else [self.style]
         self.kept = {}
+        self.upscaler = None if upscale is None else self._ready(load_upscaler(upscale))
         if not self.several:
             self.network = self._ready(self.network)
 
@@ -98,15 +102,16 @@ class Stylizer:
             raise FastStyleError(f"style={style}: the model has {has}")
         if not 0 <= strength <= STRONGEST:
             raise FastStyleError(f"strength={strength}: must be a number from 0 to {STRONGEST:g}")
-        if isinstance(self.network, Upscaler) and (strength != 1 or mask is not None or preserve_color):
-            raise FastStyleError("the model enlarges photos: strength=, mask= and preserve_color= mean nothing to it")
+        if isinstance(self.network, Upscaler) and (self.upscaler is not None or strength != 1 or mask is not None or preserve_color):
+            raise FastStyleError("the model enlarges photos: strength=, mask=, preserve_color= and upscale= mean nothing to it")
         if note := fallback(self.network, strength):
             warnings.warn(note, stacklevel=2)
         if isinstance(mask, Mapping):
             mask = {name: as_mask(one) for name, one in mask.items()}
         elif mask is not None:
             mask = as_mask(mask)
-        transformer = painter(self.network, self.names, self._network_for, style, strength, mask, preserve_color)
+        options = style, strength, mask, preserve_color, self.upscaler
+        transformer = painter(self.network, self.names, self._network_for, *options)
         return painted(picture, partial(stylize, transformer, precision=self.precision), max_size)
 
 

@@ -1,4 +1,4 @@
-"""Strength and masks, by explicit numbers: of networks that paint one colour, and of a small one of several styles."""
+"""Strength, masks, colours and large strokes, by explicit numbers: of networks that paint one colour, and of a small one of several styles."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 from fast_style import FastStyleError, Stylizer
-from fast_style.checkpoint import write_safetensors
+from fast_style.checkpoint import save_release, write_safetensors
 from fast_style.data.images import read_mask
-from fast_style.inference.blending import Blend, PreservedColor, Weakened, painter, strengthened
+from fast_style.inference.blending import Blend, Enlarged, PreservedColor, Weakened, painter, strengthened
 from fast_style.inference.stylize import stylize
 from fast_style.networks.multi_style import MultiStyleNet
+from fast_style.networks.upscaler import Upscaler
 
 MODEL = {"channels": [4, 8], "residual_blocks": 1}
 
@@ -207,3 +208,31 @@ def test_only_light_and_dark_are_painted(files):
     image = torch.rand(3, 16, 16)
     expected = PreservedColor(lambda images: paint(images, style="a"))(image[None])[0].clamp(0, 1)
     torch.testing.assert_close(paint(image, style="a", preserve_color=True), expected, rtol=0, atol=1e-5)
+
+
+# --- large strokes
+
+
+def test_a_small_copy_is_painted_and_enlarged(files, tmp_path):
+    """Means of 2 x 2 pixels, the last ones of the edge alone; painted; each at the place of its four pixels again."""
+    arguments = {"scale": 2, "width": 4, "residual_blocks": 0, "kernel_sizes": [3, 3], "norm": "none"}
+    arguments |= {"upsampling": "nearest", "padding": "replicate", "residual": True, "histogram_matching": False}
+    upscaler = Upscaler(**arguments).eval()  # before training it is bicubic interpolation
+    photo = torch.rand(1, 3, 5, 3)
+    copy = torch.empty(1, 3, 3, 2)
+    for row in range(3):
+        for column in range(2):
+            copy[..., row, column] = photo[..., 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].mean((2, 3))
+    painted = Enlarged(lambda images: 1 - images, upscaler)(photo)
+    assert painted.shape == photo.shape
+    expected = Image.fromarray((1 - copy)[0, 0].numpy()).resize((4, 6), Image.Resampling.BICUBIC)
+    torch.testing.assert_close(painted[0, 0], torch.from_numpy(np.array(expected))[:5, :3], rtol=0, atol=1e-5)
+
+    config = {"style": {"name": "x2"}, "upscaler": arguments, "task": {"name": "super_resolution"}}
+    save_release(tmp_path / "x2.safetensors", upscaler, config, {}, {})
+    image = torch.rand(3, 16, 18)
+    large = Stylizer(files / "alone.safetensors", "cpu", "32-true", upscale=tmp_path / "x2.safetensors")
+    expected = Enlarged(lambda images: large._network_for("a", 1.0)(images), upscaler)(image[None])[0].clamp(0, 1)
+    torch.testing.assert_close(large(image, style="a"), expected, rtol=0, atol=1e-5)
+    with pytest.raises(FastStyleError, match="upscale=.*alone.safetensors: give a model of task=super_resolution"):
+        Stylizer(files / "alone.safetensors", "cpu", upscale=files / "alone.safetensors")
