@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fast_style.errors import FastStyleError, check_choice
-from fast_style.keys import build
+from fast_style.errors import FastStyleError
+from fast_style.keys import Objective, build, check_keys
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
 
 
@@ -194,7 +194,7 @@ class PerceptualLoss(nn.Module):
         terms: Mapping[str, Mapping] | None = None,
     ):
         super().__init__()
-        check_choice("objective.error", error, ERRORS)
+        check_keys({"error": error}, Objective, "objective.")
         if not content_layers or not style_layers or 1 not in style_scales:
             raise FastStyleError(
                 "objective.content_layers and style_layers each need a layer, and objective.style_scales must contain 1"

@@ -4,7 +4,7 @@ import difflib
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import hydra
@@ -58,10 +58,15 @@ def explain(error: Exception, name: str) -> str:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return f"{group}={choice}: choose from {', '.join(error.options)}"
     if key := getattr(error.__cause__, "full_key", None):
-        nearest = difflib.get_close_matches(key, names_of(OmegaConf.to_container(hydra.compose(name))), n=1)
-        hint = f"did you mean {nearest[0]}= ? " if nearest else ""
-        return f"{key}: no such key; {hint}(--help shows all keys)"
+        return no_such_key(key, names_of(OmegaConf.to_container(hydra.compose(name))))
     return one_line(error)
+
+
+def no_such_key(key: str, keys: Iterable[str], section: str = "") -> str:
+    """One line on a key that is none of `keys`, all of them in the same section, such as "style."."""
+    nearest = difflib.get_close_matches(key, keys, n=1)
+    hint = f"did you mean {section}{nearest[0]}= ? " if nearest else ""
+    return f"{section}{key}: no such key; {hint}(--help shows all keys)"
 
 
 def names_of(config: dict, prefix: str = "") -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 import copy
 import inspect
+import math
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,12 @@ from fast_style.ancestors.inversion import InversionLoss
 from fast_style.ancestors.tasks import TASKS
 from fast_style.ancestors.texture_synthesis import TextureLoss
 from fast_style.data.styles import find_style_images
-from fast_style.keys import INFER, OPTIMIZE, TRAIN, check_keys
-from fast_style.losses import PerceptualLoss
+from fast_style.errors import FastStyleError
+from fast_style.keys import Infer, Optimize, Train, check_keys
+from fast_style.losses import ERRORS, PerceptualLoss
 from fast_style.networks.loss_network import LOSS_NETWORKS, load_loss_network
 from fast_style.networks.texture_generator import TextureGenerator
-from fast_style.networks.transformer_net import TransformerNet
+from fast_style.networks.transformer_net import NORMS, OUTPUTS, TransformerNet
 from fast_style.networks.upscaler import Upscaler
 from fast_style.overrides import names_of
 from fast_style.training.task import Task
@@ -45,6 +48,13 @@ def relative(path: Path) -> str:
 
 def files_of(group):
     return sorted((CONFIGS / group).glob("*.yaml"))
+
+
+def nested(key, value):
+    """nested("a.b", 1) is {"a": {"b": 1}}."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
 
 
 def arguments(function):
@@ -102,12 +112,119 @@ def test_every_experiment_composes_and_wins(resolved, path):
     contains(config, {key: value for key, value in own.items() if key != "defaults"})
 
 
-def test_every_declared_key_is_one_of_a_config(resolved, compose_config):
-    """A kind for a key that no config has would be checked for nothing."""
-    train = {name for data in ("samples", "folder") for name in names_of(resolved(f"data={data}"))}
-    assert set(TRAIN) <= train
-    for command, kinds in (("infer", INFER), ("optimize", OPTIMIZE)):
-        assert set(kinds) <= set(names_of(OmegaConf.to_container(compose_config(command))))
+# Mappings from names of any kind.
+FREE = ("trainer.", "logger.", "callbacks.", "objective.terms.", "texture.layer_weights.")
+
+
+def test_every_key_is_declared_and_every_declared_key_is_one_of_a_config(resolved, compose_config):
+    def declared(keys, section=""):
+        for one in fields(keys):
+            yield f"{section}{one.name}"
+            if is_dataclass(one.type):
+                yield from declared(one.type, f"{section}{one.name}.")
+
+    def composed(config):
+        return {name for name in names_of(config) if not name.startswith(FREE)}
+
+    train = set.union(*(composed(resolved(f"data={path.stem}")) for path in files_of("data")))
+    assert set(declared(Train)) == train
+    for command, keys in (("infer", Infer), ("optimize", Optimize)):
+        assert set(declared(keys)) == composed(OmegaConf.to_container(compose_config(command)))
+
+
+def test_the_choices_are_those_that_the_package_knows():
+    def choices(command, section, key):
+        (one,) = (one for one in fields(command) if one.name == section)
+        (one,) = (one for one in fields(one.type) if one.name == key)
+        return set(one.metadata["choices"])
+
+    assert all(choices(Train, section, "norm") == set(NORMS) for section in ("model", "generator", "upscaler"))
+    assert choices(Train, "model", "output") == set(OUTPUTS)
+    for command in (Train, Optimize):
+        assert choices(command, "loss_network", "name") == set(LOSS_NETWORKS)
+        assert choices(command, "objective", "error") == set(ERRORS)
+
+
+TEXT = "must be one name or path; one that looks like something else needs quotes"
+NUMBER = "must be a number, at least 0"
+
+
+@pytest.mark.parametrize("keys, key, value, expected", [
+    (Train, "run_dir", 2024, "2024"), (Train, "run_dir", "a${b}.jpg", "a${b}.jpg"), (Train, "run_dir", "${", "${"),
+    (Train, "photo", None, None), (Train, "max_steps", None, -1), (Train, "max_steps", -1, -1),
+    (Train, "styles", ["a", 7], ["a", "7"]), (Train, "styles", {"a": "b", 7: ["c", 8]}, {"a": "b", "7": ["c", "8"]}),
+    (Train, "compile", "auto", "auto"), (Train, "compile", False, False), (Train, "identity_share", 0.5, 0.5),
+    (Train, "diversity_weight", 1, 1), (Train, "style.image", [2024], ["2024"]), (Train, "data.seed", 0, 0),
+    (Train, "optimizer.gradient_clip", None, None), (Train, "objective.style_scales", [1, 0.5], [1, 0.5]),
+    (Train, "objective.style_weights", [[1, 0], [0.5]], [[1, 0], [0.5]]), (Train, "objective.terms", None, None),
+    (Train, "objective.terms", {"a": {"_target_": "b"}}, {"a": {"_target_": "b"}}),
+    (Train, "model", {"_target_": "mine.Net", "width": "?"}, {"_target_": "mine.Net", "width": "?"}),
+    (Infer, "modules", None, []), (Infer, "modules", [], []), (Infer, "modules", ["a"], ["a"]),
+    (Infer, "style", {"a": 0.5, 7: 1}, {"a": 0.5, "7": 1}), (Infer, "mask", {"a": 7}, {"a": "7"}),
+    (Optimize, "texture.layer_weights", {"relu1_1": 0.5}, {"relu1_1": 0.5}), (Optimize, "quilting.block", 2, 2),
+])  # fmt: skip
+def test_values_as_they_are_taken(keys, key, value, expected):
+    config = nested(key, value)
+    check_keys(config, keys)
+    assert config == nested(key, expected)
+
+
+@pytest.mark.parametrize("keys, key, value, message", [
+    (Train, "run_dir", True, f"run_dir=true: {TEXT}"), (Train, "run_dir", 1e3, f"run_dir=1000.0: {TEXT}"),
+    (Train, "run_dir", None, f"run_dir=null: {TEXT}"), (Train, "run_dir", "", "run_dir=: must not be empty"),
+    (Train, "photo", ["a"], f"photo=['a']: {TEXT}"), (Train, "styles", {"a": None}, f"styles={{'a': None}}: {TEXT}"),
+    (Train, "styles", {"a": []}, "styles={'a': []}: must be a list, such as [A,B]"),
+    (Train, "max_steps", 0, "max_steps=0: must be a whole number, at least 1"),
+    (Train, "seed", -1, "seed=-1: must be a whole number, at least 0"),
+    (Train, "seed", None, "seed=null: must be a whole number, at least 0"),
+    (Train, "seed", 2.0, "seed=2.0: must be a whole number, at least 0"),
+    (Train, "seed", True, "seed=true: must be a whole number, at least 0"),
+    (Train, "diversity_weight", math.nan, f"diversity_weight=nan: {NUMBER}"),
+    (Train, "diversity_weight", math.inf, f"diversity_weight=inf: {NUMBER}"),
+    (Train, "diversity_weight", True, f"diversity_weight=true: {NUMBER}"),
+    (Train, "diversity_weight", "1", f"diversity_weight=1: {NUMBER}"),
+    (Train, "identity_share", 0.51, "identity_share=0.51: must be a number from 0 to 0.5"),
+    (Train, "identity_share", math.nan, "identity_share=nan: must be a number from 0 to 0.5"),
+    (Train, "optimizer.lr", 0, "optimizer.lr=0: must be a number, more than 0"),
+    (Train, "optimizer.lr", None, "optimizer.lr=null: must be a number, more than 0"),
+    (Train, "optimizer", "adam", "optimizer=adam: has keys of its own, give optimizer.lr="),
+    (Train, "precision", 16, "precision=16: choose from auto, 32-true, bf16-mixed, 16-mixed"),
+    (Train, "compile", None, "compile=null: choose from auto, true, false"),
+    (Train, "fast_layers", "maybe", "fast_layers=maybe: choose from true, false"),
+    (Train, "scale", 3, "scale=3: choose from 2, 4, 8"), (Train, "scale", [2], "scale=[2]: choose from 2, 4, 8"),
+    (Train, "model.channels", 5, "model.channels=5: must be a list, such as [A,B]"),
+    (Train, "model.channels", [], "model.channels=[]: must be a list, such as [A,B]"),
+    (Train, "model.channels", [8, 0], "model.channels=[8, 0]: must be a whole number, at least 1"),
+    (Train, "model.channels", [8, 2.5], "model.channels=[8, 2.5]: must be a whole number, at least 1"),
+    (Train, "model.kernel_sizes", [9], "model.kernel_sizes=[9]: must be a list of 2, such as [A,B]"),
+    (Train, "model.norm", "layer", "model.norm=layer: choose from instance, batch, none"),
+    (Train, "objective.style_scales", [0], "objective.style_scales=[0]: must be a number, more than 0"),
+    (Train, "objective.style_weights", [["a"]], f"objective.style_weights=[['a']]: {NUMBER}"),
+    (Train, "objective.style_weights", None, f"objective.style_weights=null: {NUMBER}"),
+    (Train, "objective.terms", 5, "objective.terms=5: must be a mapping, such as {A: B}"),
+    (Train, "callbacks", ["a"], "callbacks=['a']: must be a mapping, such as {A: B}"),
+    (Train, "batchsize", 4, "batchsize: no such key; did you mean batch_size= ? (--help shows all keys)"),
+    (Train, "style.imagee", "a", "style.imagee: no such key; did you mean style.image= ? (--help shows all keys)"),
+    (Train, "task", {"_target_": "fast_style.Task", "q": 1}, "task.q: no such key; (--help shows all keys)"),
+    (Infer, "modules", "a", "modules=a: must be a list, such as [A,B]"),
+    (Infer, "style", {"a": "b"}, f"style={{'a': 'b'}}: {NUMBER}"), (Infer, "mask", ["a"], f"mask=['a']: {TEXT}"),
+    (Infer, "strength", 1.6, "strength=1.6: must be a number from 0 to 1.5"),
+    (Optimize, "texture.layer_weights", {"a": -1}, f"texture.layer_weights={{'a': -1}}: {NUMBER}"),
+    (Optimize, "quilting.block", 1, "quilting.block=1: must be a whole number, at least 2"),
+])  # fmt: skip
+def test_values_that_are_refused(keys, key, value, message):
+    with pytest.raises(FastStyleError) as refused:
+        check_keys(nested(key, value), keys)
+    assert str(refused.value) == message
+
+
+def test_a_task_of_the_user_reads_keys_of_its_own():
+    config = {"task": {"name": "mine", "_target_": "mine.Task", "more": 1}, "brightness": 2, "seed": 0}
+    before = copy.deepcopy(config)
+    check_keys(config, Train)
+    assert config == before
+    with pytest.raises(FastStyleError, match="seed=-1"):
+        check_keys({**config, "seed": -1}, Train)
 
 
 def test_the_shipped_values_are_of_their_kinds(resolved, compose_config):
@@ -115,12 +232,12 @@ def test_the_shipped_values_are_of_their_kinds(resolved, compose_config):
     for overrides in ([], *experiments, *([f"task={path.stem}"] for path in TASKS_OF_TRAINING)):
         config = resolved(*overrides)
         before = copy.deepcopy(config)
-        check_keys(config, TRAIN)
+        check_keys(config, Train)
         assert config == before
     for objective in files_of("objective"):
-        check_keys(resolved(f"objective={objective.stem}"), TRAIN)
-    check_keys(OmegaConf.to_container(compose_config("infer", "ckpt=a")), INFER)
-    check_keys(OmegaConf.to_container(compose_config("optimize"), resolve=True), OPTIMIZE)
+        check_keys(resolved(f"objective={objective.stem}"), Train)
+    check_keys(OmegaConf.to_container(compose_config("infer", "ckpt=a")), Infer)
+    check_keys(OmegaConf.to_container(compose_config("optimize"), resolve=True), Optimize)
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)

@@ -227,6 +227,7 @@ def test_train_errors_are_one_line(run_here, tmp_path, arguments, parts):
     [
         (["max_stepz=3"], ["max_stepz: no such key", "max_steps="]),
         (["style.imag=a.jpg"], ["style.imag: no such key", "style.image="]),
+        (["+batchsize=3"], ["batchsize: no such key", "batch_size="]),
         (["style=mosaicc"], ["style=mosaicc: choose from composition, great_wave", "woodcut"]),
         (["experiment=johnson"], ["experiment=johnson: choose from johnson2016"]),
         (["style=null"], ["must be a string"]),

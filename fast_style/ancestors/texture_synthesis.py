@@ -8,12 +8,10 @@ from torch import Tensor, nn
 
 from fast_style.data.images import read_image, resize_short_side
 from fast_style.data.sample_photos import sample_photo
-from fast_style.errors import check_choice
+from fast_style.keys import Texture, check_keys
 from fast_style.losses import gram_matrix, relative_error
 from fast_style.networks.loss_network import LossNetwork
 
-STATISTICS = ("gram", "mean")
-ERRORS = ("relative", "absolute")
 # What activations and principal axes are measured on; scikit-image carries them.
 SAMPLE_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 
@@ -40,8 +38,7 @@ class TextureLoss(nn.Module):
         error: str = "relative",
     ):
         super().__init__()
-        check_choice("texture.statistic", statistic, STATISTICS)
-        check_choice("texture.error", error, ERRORS)
+        check_keys({"statistic": statistic, "error": error}, Texture, "texture.")
         self.loss_network, self.layer_weights = loss_network, dict(layer_weights)
         self.statistic, self.axes, self.error = statistic, axes or {}, error
         with torch.no_grad():

@@ -12,7 +12,7 @@ from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision, why_not_compiled
 from fast_style.inference.files import MAKER, draw_textures, stylize_photos
 from fast_style.inference.painters import check_meaning, painters
-from fast_style.keys import INFER, check_keys
+from fast_style.keys import Infer, check_keys
 from fast_style.networks.fast_layers import accelerate
 
 
@@ -27,7 +27,7 @@ def import_modules(names: list[str]) -> None:
 def infer(cfg: DictConfig) -> None:
     """Stylise, or draw textures, and report. Raises FastStyleError, after all others, for files that failed."""
     config = OmegaConf.to_container(cfg, resolve=True)
-    check_keys(config, INFER)
+    check_keys(config, Infer)
     import_modules(config["modules"])
     network, own = load_network(config["ckpt"])
     check_meaning(config, network)

@@ -9,12 +9,12 @@ from fast_style.commands import run
 from fast_style.data.images import check_target
 from fast_style.errors import FastStyleError, check_choice
 from fast_style.hardware import keep_freed_memory, pick_device
-from fast_style.keys import OPTIMIZE, check_keys
+from fast_style.keys import Optimize, check_keys
 
 
 def check(config: dict) -> None:
     """Refuse what would only fail, or be ignored, after the work."""
-    check_keys(config, OPTIMIZE)
+    check_keys(config, Optimize)
     task, content, output = config["task"], config["content"], Path(config["output"])
     check_choice("task", task, TASKS)
     if content is None and task in ("style_transfer", "inversion"):

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, VGG19_Weights
 
-from fast_style.errors import FastStyleError, check_choice
+from fast_style import keys
+from fast_style.errors import FastStyleError
+from fast_style.keys import check_keys
 from fast_style.networks.fast_layers import padded_conv
 
 IMAGENET_MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -172,8 +174,7 @@ def load_loss_network(
     `pooling` is "max", as all of them were trained, or "avg" (preferred by Gatys et al. 2016).
     Raises FastStyleError for an unknown name or layer and for weights that cannot be had or do not fit.
     """
-    check_choice("loss_network.name", name, LOSS_NETWORKS)
-    check_choice("loss_network.pooling", pooling, ("max", "avg"))
+    check_keys({"name": name, "pooling": pooling}, keys.LossNetwork, "loss_network.")
     if name == "distilled":
         path = weights or str(files("fast_style") / "assets" / "distilled.safetensors")
         kind = "linear" if heads else "none"

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fast_style.errors import check_choice
+from fast_style.keys import Generator, check_keys
 from fast_style.networks.transformer_net import NORMS, reflection_indices
 
 
@@ -69,7 +69,7 @@ class TextureGenerator(nn.Module):
         content: bool = False,
     ):
         super().__init__()
-        check_choice("generator.norm", norm, NORMS)
+        check_keys({"norm": norm}, Generator, "generator.")
         self.scales, self.noise_channels, self.content = len(channels), noise_channels, content
         padding = "reflect" if content else "circular"
         inputs = noise_channels + (3 if content else 0)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from fast_style.errors import FastStyleError, check_choice
+from fast_style.errors import FastStyleError
+from fast_style.keys import Model, check_keys
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -152,12 +153,9 @@ class TransformerNet(nn.Module):
         self.input_padding = 2 * residual_blocks * self.scale if padding == "input" else 0
         outer, inner = ("zeros", "none") if padding == "input" else ("reflect", "reflect")
         first, last = kernel_sizes
-        check_choice("model.norm", norm, NORMS)
-        check_choice("model.upsampling", upsampling, ("nearest", "bilinear", "transposed"))
-        check_choice("model.padding", padding, ("reflect", "input"))
+        check_keys({"norm": norm, "upsampling": upsampling, "padding": padding, "output": output}, Model, "model.")
         if skips and padding == "input":
             raise FastStyleError("model.skips=true needs model.padding=reflect: unpadded blocks return fewer pixels")
-        check_choice("model.output", output, OUTPUTS)
 
         layers: list[nn.Module] = []
         sources, joints = [], []  # of the skips: places of the layers that get what is kept, and to which it is added

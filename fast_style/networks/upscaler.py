@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fast_style.errors import check_choice
+from fast_style import keys
+from fast_style.keys import check_keys
 from fast_style.networks.transformer_net import NORMS, ConvLayer, ResidualBlock, UpsampleConv
 
-SCALES = (2, 4, 8)  # what doublings make; the paper has 4 and 8
 MOST_PIXELS = 2**21  # of output at a time, which take about a gigabyte
 
 
@@ -72,10 +72,8 @@ class Upscaler(nn.Module):
         histogram_matching: bool = True,
     ):
         super().__init__()
-        check_choice("scale", scale, SCALES)
-        check_choice("upscaler.norm", norm, NORMS)
-        check_choice("upscaler.upsampling", upsampling, ("nearest", "bilinear", "transposed"))
-        check_choice("upscaler.padding", padding, ("zeros", "replicate"))  # images of one pixel have no reflection
+        choices = {"scale": scale, "norm": norm, "upsampling": upsampling, "padding": padding}
+        check_keys(choices, keys.Upscaler, "upscaler.")
         self.scale, self.residual, self.histogram_matching = scale, residual, histogram_matching
         (first, last), doublings = kernel_sizes, scale.bit_length() - 1
         # Pixels of the input that what is drawn may depend on in each direction; by instance norm on all.

@@ -22,7 +22,7 @@ from fast_style.data.images import ImageError, check_folder
 from fast_style.data.styles import enlargement
 from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
-from fast_style.keys import TRAIN, build, check_keys
+from fast_style.keys import Train, build, check_keys
 from fast_style.losses import scale_mismatch
 from fast_style.networks.fast_layers import accelerate
 from fast_style.training.callbacks import (
@@ -118,7 +118,7 @@ def plain(cfg: DictConfig) -> dict:
 
 def check(config: dict) -> None:
     """Refuse what would only fail, or be ignored, after the training."""
-    check_keys(config, TRAIN)
+    check_keys(config, Train)
     if config["budget"] is not None:
         parse_duration(config["budget"])
         if config["max_steps"] != -1:
