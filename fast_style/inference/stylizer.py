@@ -41,15 +41,17 @@ class Stylizer:
     ckpt       a release file, the folder of a run, or a .ckpt
     device     auto | cpu | cuda | cuda:1 | mps
     precision  auto | 32-true | bf16-mixed | 16-mixed; auto is bfloat16 where the hardware has it
-    upscale    a model of task=super_resolution: a copy of the photo so many times smaller is painted and enlarged, which
-               gives large strokes
+    upscale    a model of task=super_resolution: what is painted is a copy of the photo, so many times smaller, which is
+               enlarged again: large strokes
     Several threads may call one object at the same time. Raises FastStyleError for files that cannot be read.
 
         >>> from fast_style import Stylizer
         >>> Stylizer("checkpoints/mosaic.safetensors")("photo.jpg").save("mosaic.png")  # doctest: +SKIP
     """
 
-    def __init__(self, ckpt: str | Path, device: str = "auto", precision: str = "auto", upscale: str | Path | None = None):
+    def __init__(
+        self, ckpt: str | Path, device: str = "auto", precision: str = "auto", upscale: str | Path | None = None
+    ):
         self.network, self.style = load_network(ckpt)  # no style, if it has several
         if isinstance(self.network, TextureGenerator):
             raise FastStyleError(f"ckpt={ckpt} draws textures or variants: give a model of task=style_transfer")
@@ -102,8 +104,12 @@ class Stylizer:
             raise FastStyleError(f"style={style}: the model has {has}")
         if not 0 <= strength <= STRONGEST:
             raise FastStyleError(f"strength={strength}: must be a number from 0 to {STRONGEST:g}")
-        if isinstance(self.network, Upscaler) and (self.upscaler is not None or strength != 1 or mask is not None or preserve_color):
-            raise FastStyleError("the model enlarges photos: strength=, mask=, preserve_color= and upscale= mean nothing to it")
+        if isinstance(self.network, Upscaler) and (
+            self.upscaler is not None or strength != 1 or mask is not None or preserve_color
+        ):
+            raise FastStyleError(
+                "the model enlarges photos: strength=, mask=, preserve_color= and upscale= mean nothing to it"
+            )
         if note := fallback(self.network, strength):
             warnings.warn(note, stacklevel=2)
         if isinstance(mask, Mapping):

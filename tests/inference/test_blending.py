@@ -1,4 +1,4 @@
-"""Strength, masks, colours and large strokes, by explicit numbers: of networks that paint one colour, and of a small one of several styles."""
+"""Strength, masks, colours and large strokes, by explicit numbers: of networks of one colour, and of small ones."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
