@@ -1,6 +1,7 @@
 """recipe=FILE: train again as the model in a release file was trained, but for the keys of the command line."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -9,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from fast_style.checkpoint import find_model, read_metadata
 from fast_style.data.styles import StyleError, file_sha256, style_pictures
 from fast_style.errors import FastStyleError
+from fast_style.keys import Train
 from fast_style.training.resume import defaults
 
 # What a recipe is; where it trains, what it logs and shows and where it writes are of the machine that it runs on.
@@ -63,7 +65,11 @@ def section(name: str, recipe: dict, config: dict, given: Sequence[str]) -> dict
     keys = [key.partition(".")[2] for key in given if key.startswith(f"{name}.")]
     if "image" in keys and name == "style":
         keys.append("name")
-    return defaults(name) | recipe | {key: config[key] for key in keys if key in config}
+    whole = defaults(name) | recipe | {key: config[key] for key in keys if key in config}
+    # Not every argument of what takes a section is a key of it: a task says whether a generator has content.
+    (declared,) = (fields(one.type) for one in fields(Train) if one.name == name)
+    others = defaults(name).keys() - {one.name for one in declared}
+    return {key: value for key, value in whole.items() if key not in others}
 
 
 def check_pictures(style: dict, metadata: dict, path: Path) -> None:

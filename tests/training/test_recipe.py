@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from fast_style import train
 from fast_style.checkpoint import read_metadata
 from fast_style.errors import FastStyleError
+from fast_style.training.recipe import section
 
 MACHINE = [key for key in TINY_RUN if key.startswith("trainer.")]
 
@@ -37,6 +38,16 @@ def test_the_same_recipe_gives_the_same_weights(tmp_path, photo):
     photo(picture, 70, 80, seed=1)
     with pytest.raises(FastStyleError, match="the style picture has changed"):
         train(*MACHINE, f"recipe={first.model}", f"run_dir={tmp_path}/d")
+
+
+def test_sections_have_no_more_than_their_keys():
+    """An earlier version stored fewer keys, and heads, an argument of the loader that is none."""
+    assert section("generator", {"channels": [8]}, {}, []) == {
+        "channels": [8], "branch_channels": 8, "noise_channels": 3, "norm": "batch"
+    }  # fmt: skip
+    recipe, given = {"name": "vgg16", "heads": True}, {"pooling": "avg", "name": "distilled"}
+    found = section("loss_network", recipe, given, ["loss_network.pooling"])
+    assert found == {"name": "vgg16", "weights": None, "pooling": "avg"}
 
 
 def test_a_time_becomes_its_steps_and_what_cannot_be_done_again(tmp_path, trained):
