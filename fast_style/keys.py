@@ -347,6 +347,8 @@ def take(declared: Field, value: object, typed: DictConfig) -> object:
     rules, kind = declared.metadata, kind_of(declared)
     if kind is Any:
         return rules["shape"](value) if "shape" in rules else value
+    if kind is bool and not isinstance(value, bool):  # OmegaConf takes 3 for true
+        raise ValueError(must_be(kind, rules, value))
     try:
         # ${ would be an interpolation, and those are resolved by now.
         typed[declared.name] = value.replace("${", r"\${") if isinstance(value, str) else value

@@ -191,6 +191,7 @@ def test_values_as_they_are_taken(keys, key, value, expected):
     (Train, "precision", 16, "precision=16: choose from auto, 32-true, bf16-mixed, 16-mixed"),
     (Train, "compile", None, "compile=null: choose from auto, true, false"),
     (Train, "fast_layers", "maybe", "fast_layers=maybe: choose from true, false"),
+    (Train, "fast_layers", 3, "fast_layers=3: choose from true, false"),
     (Train, "scale", 3, "scale=3: choose from 2, 4, 8"), (Train, "scale", [2], "scale=[2]: choose from 2, 4, 8"),
     (Train, "model.channels", 5, "model.channels=5: must be a list, such as [A,B]"),
     (Train, "model.channels", [], "model.channels=[]: must be a list, such as [A,B]"),
