@@ -16,6 +16,7 @@ from fast_style.networks.transformer_net import TransformerNet
 from fast_style.overrides import infer_command
 from fast_style.training.data_parallel import DataParallel, sharing_cores
 from fast_style.training.task import StyleTask
+from fast_style.training.validation import distance_to_ideal, likeness, upside_down
 from fast_style.training.warm_start import initial_state
 
 SAMPLE_PHOTO = "chelsea.png"
@@ -35,6 +36,7 @@ class StyleTransfer(StyleTask):
         if state_dict := initial_state(config["init_from"], config["model"], self.style_images):
             self.transformer.load_state_dict(state_dict)
         self.training_terms = self.stylized_terms
+        self.of_nothing: dict[int, dict[str, Tensor]] = {}  # terms of held-out photos upside down, by batch
 
     @staticmethod
     def check(config: dict) -> None:
@@ -53,7 +55,19 @@ class StyleTransfer(StyleTask):
 
     def terms(self, batch: Tensor, stage: str, batch_index: int) -> dict[str, Tensor]:
         # Validation, with its other batch sizes, is neither compiled nor shared out.
-        return self.training_terms(batch) if stage == "train" else self.stylized_terms(batch)
+        return self.training_terms(batch) if stage == "train" else self.held_out_terms(batch, batch_index)
+
+    def held_out_terms(self, photos: Tensor, batch_index: int) -> dict[str, Tensor]:
+        """The same as `stylized_terms`; logs what else is known of the pictures."""
+        stylized, features = self.transformer(photos), self.perceptual_loss.content_features(photos)
+        terms = self.perceptual_loss.per_image(stylized, photos, features)
+        values = likeness(stylized, photos)
+        if all(self.perceptual_loss.terms[name][0] for name in ("content_loss", "style_loss")):
+            if batch_index not in self.of_nothing:  # the same photos every time
+                self.of_nothing[batch_index] = self.perceptual_loss.per_image(upside_down(photos), photos, features)
+            values["distance_to_ideal"] = distance_to_ideal(terms, self.of_nothing[batch_index], values["tone"])
+        self.log_held_out(values, len(photos))
+        return {name: value.mean() for name, value in terms.items()}
 
     def speed_up(self, config: dict, device: torch.device) -> None:
         """Compile the steps on a GPU; on a CPU have every core compute steps for images of its own."""
