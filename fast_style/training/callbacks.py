@@ -276,9 +276,11 @@ class ResumePoint(Callback):
 
 
 class Best(Callback):
-    """Keeps `path`, the checkpoint with the least held-out loss, beside `last`. The release file is of the last step: as
-    the rate falls to zero that is nearly always the best, and to pick it by the held-out photos is to learn from
-    them."""
+    """Keeps `path`, the checkpoint with the least held-out loss, beside `last`.
+
+    The release file is of the last step: as the rate falls to zero that is nearly always the best one, and to pick
+    another by the held-out photos is to learn from them.
+    """
 
     def __init__(self, path: Path, last: Path):
         self.path, self.last, self.least = path, last, math.inf

@@ -16,7 +16,7 @@ from fast_style.networks.transformer_net import TransformerNet
 from fast_style.overrides import infer_command
 from fast_style.training.data_parallel import DataParallel, sharing_cores
 from fast_style.training.task import StyleTask
-from fast_style.training.validation import distance_to_ideal, likeness, upside_down
+from fast_style.training.validation import DistanceToIdeal, likeness
 from fast_style.training.warm_start import initial_state
 
 SAMPLE_PHOTO = "chelsea.png"
@@ -36,7 +36,7 @@ class StyleTransfer(StyleTask):
         if state_dict := initial_state(config["init_from"], config["model"], self.style_images):
             self.transformer.load_state_dict(state_dict)
         self.training_terms = self.stylized_terms
-        self.of_nothing: dict[int, dict[str, Tensor]] = {}  # terms of held-out photos upside down, by batch
+        self.distance_to_ideal = DistanceToIdeal(self.perceptual_loss, self.style_images)
 
     @staticmethod
     def check(config: dict) -> None:
@@ -62,10 +62,9 @@ class StyleTransfer(StyleTask):
         stylized, features = self.transformer(photos), self.perceptual_loss.content_features(photos)
         terms = self.perceptual_loss.per_image(stylized, photos, features)
         values = likeness(stylized, photos)
-        if all(self.perceptual_loss.terms[name][0] for name in ("content_loss", "style_loss")):
-            if batch_index not in self.of_nothing:  # the same photos every time
-                self.of_nothing[batch_index] = self.perceptual_loss.per_image(upside_down(photos), photos, features)
-            values["distance_to_ideal"] = distance_to_ideal(terms, self.of_nothing[batch_index], values["tone"])
+        distance = self.distance_to_ideal(terms, photos, features, values["tone"], batch_index)
+        if distance is not None:
+            values["distance_to_ideal"] = distance
         self.log_held_out(values, len(photos))
         return {name: value.mean() for name, value in terms.items()}
 

@@ -1,5 +1,7 @@
 """What is measured on held-out photos beside the terms of the objective."""
 
+from collections.abc import Sequence
+
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
@@ -12,6 +14,7 @@ from fast_style.ancestors.optimization import optimize_pixels
 from fast_style.losses import LUMINANCE, PerceptualLoss, tone_error
 
 WINDOW = 11  # side of the window of SSIM, which has to lie inside of the image
+SMALLEST = 16  # side of a picture that the loss network's deepest layers see anything of
 
 
 def luma(images: Tensor) -> Tensor:
@@ -42,23 +45,49 @@ def likeness(stylized: Tensor, photos: Tensor) -> dict[str, Tensor]:
 
 
 def upside_down(photos: Tensor) -> Tensor:
-    """Photos (..., H, W) turned by 180 degrees: their own kind of content, and none of it where it was."""
+    """Photos (..., H, W) turned by 180 degrees: contents of the same kind, and none where it was."""
     return photos.flip((-2, -1))
 
 
-def distance_to_ideal(terms: dict[str, Tensor], of_nothing: dict[str, Tensor], tone: Tensor) -> Tensor:
+def own_variation(loss: PerceptualLoss, style_images: Sequence[Tensor]) -> Tensor | None:
+    """The weighted style loss of the quarters of a style's pictures, (1, 3, H, W) each: as far as the painting is from
+    itself. None for pictures too small to be divided."""
+    quarters = [quarter for image in style_images for half in image.chunk(2, -2) for quarter in half.chunk(2, -1)]
+    if min(side for quarter in quarters for side in quarter.shape[-2:]) * min(loss.style_scales) < SMALLEST:
+        return None
+    return torch.stack([loss.without_content(quarter)["style_loss"] for quarter in quarters]).mean()
+
+
+class DistanceToIdeal:
     """How far pictures are from having all of the painting and all of the photo, whatever weights they were made with.
 
-    terms        "content_loss" and "style_loss" of the pictures, (B,)
-    of_nothing   the same of the photos upside down: nothing of the painting, and nothing of the photo where it was
-    tone         of the pictures, as in `likeness`
+    sqrt(content^2 + style^2 + (1 - tone)^2), where
+    content   is the content error over that of the photos upside down: 1 if no more of the photo is where it was
+    style     is the style error over `own_variation`: 1 if they are as like the painting as its own quarters are
+    tone      is that of `likeness`
 
-    sqrt(content^2 + style^2 + (1 - tone)^2), both errors as shares of those of nothing: 0 is all of both, a photo as it
-    is about 1. A distance to a point out of reach (compromise programming, Zeleny 1973) and no weighted sum, which
-    would be least for the very weights that it is made of.
+    A distance to a point out of reach (compromise programming, Zeleny 1973) and no weighted sum, which would be least
+    for the very weights that it is made of. What the errors are divided by is found once for every batch of photos.
     """
-    content, style = (terms[name].mean() / of_nothing[name].mean() for name in ("content_loss", "style_loss"))
-    return (content**2 + style**2 + (1 - tone) ** 2).sqrt()
+
+    def __init__(self, loss: PerceptualLoss, style_images: Sequence[Tensor]):
+        self.loss, self.style_images = loss, style_images
+        self.yardsticks: dict[int, tuple[Tensor, Tensor | None]] = {}
+
+    def __call__(
+        self, terms: dict[str, Tensor], photos: Tensor, features: dict[str, Tensor], tone: Tensor, batch_index: int
+    ) -> Tensor | None:
+        """Of the terms (B,) of photos (B, 3, H, W) with these content features; None if a weight is 0, or the style
+        picture too small."""
+        if batch_index not in self.yardsticks:
+            turned = self.loss.per_image(upside_down(photos), photos, features)["content_loss"].mean()
+            variation = own_variation(self.loss, [image.to(photos.device) for image in self.style_images])
+            self.yardsticks[batch_index] = turned, variation
+        turned, variation = self.yardsticks[batch_index]
+        if not turned or not variation:
+            return None
+        content, style = terms["content_loss"].mean() / turned, terms["style_loss"].mean() / variation
+        return (content**2 + style**2 + (1 - tone) ** 2).sqrt()
 
 
 class AgainstLBFGS(Callback):
