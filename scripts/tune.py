@@ -70,14 +70,15 @@ def read_keys(overrides: list[str]) -> tuple[list[str], dict[str, BaseDistributi
 
 def defaults(cfg: DictConfig, spaces: dict[str, BaseDistribution]) -> dict[str, object] | None:
     """What the searched keys are without a search, if that is in reach."""
-    found = {}
+    values = {key: OmegaConf.select(cfg, key) for key in spaces}
     for key, over in spaces.items():
-        value = OmegaConf.select(cfg, key)
-        value = shown(value) if isinstance(over, CategoricalDistribution) else value
-        if isinstance(value, DictConfig) or not over._contains(over.to_internal_repr(value)):
+        if isinstance(over, CategoricalDistribution):
+            values[key] = shown(values[key])
+            if values[key] not in over.choices:
+                return None
+        elif not over.low <= values[key] <= over.high:
             return None
-        found[key] = value
-    return found
+    return values
 
 
 def open_study(folder: Path, fixed: list[str], spaces: dict[str, BaseDistribution], cfg: DictConfig) -> optuna.Study:
