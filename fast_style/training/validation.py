@@ -79,6 +79,13 @@ class DistanceToIdeal:
     ) -> Tensor | None:
         """Of the terms (B,) of photos (B, 3, H, W) with these content features; None if a weight is 0, or the style
         picture too small."""
+        shares = self.shares(terms, photos, features, batch_index)
+        return shares and (shares[0] ** 2 + shares[1] ** 2 + (1 - tone) ** 2).sqrt()
+
+    def shares(
+        self, terms: dict[str, Tensor], photos: Tensor, features: dict[str, Tensor], batch_index: int
+    ) -> tuple[Tensor, Tensor] | None:
+        """Content and style."""
         if batch_index not in self.yardsticks:
             turned = self.loss.per_image(upside_down(photos), photos, features)["content_loss"].mean()
             variation = own_variation(self.loss, [image.to(photos.device) for image in self.style_images])
@@ -86,8 +93,7 @@ class DistanceToIdeal:
         turned, variation = self.yardsticks[batch_index]
         if not turned or not variation:
             return None
-        content, style = terms["content_loss"].mean() / turned, terms["style_loss"].mean() / variation
-        return (content**2 + style**2 + (1 - tone) ** 2).sqrt()
+        return terms["content_loss"].mean() / turned, terms["style_loss"].mean() / variation
 
 
 class AgainstLBFGS(Callback):
