@@ -5,7 +5,7 @@
 
 Keys are those of train.py. Those with several values are searched, by Optuna: interval(A,B), tag(log,interval(A,B))
 where factors count, or A,B,C; without any, the style weight and the tone weight. What is to be small is
-val/distance_to_ideal (docs/recipes.md). The first trial has the defaults. Every trial is a run like any other, of 300
+val/distance_to_ideal (docs/runs.md). The first trial has the defaults. Every trial is a run like any other, of 300
 steps unless budget= or max_steps= is given; all of them are on the contact sheet at the end. Ctrl-C ends the search,
 and the same command goes on with it.
 """
