@@ -1,6 +1,6 @@
 """Write the table of docs/recipes.md: how the models that ship were made, from their own metadata.
 
-    python scripts/recipes.py
+python scripts/recipes.py
 """
 
 import argparse
