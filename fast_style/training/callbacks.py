@@ -1,4 +1,4 @@
-"""Callbacks: progress, previews of fixed held-out images, throughput, a time budget, a checkpoint to resume from."""
+"""Callbacks: progress, previews of fixed held-out images, throughput, a time budget, the last and the best checkpoint."""
 
 import math
 import re
