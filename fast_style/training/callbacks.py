@@ -1,4 +1,4 @@
-"""Callbacks: progress, previews of fixed held-out images, throughput, a time budget, the last and the best checkpoint."""
+"""Callbacks: progress, previews of held-out images, throughput, a time budget, the last and the best checkpoint."""
 
 import math
 import re
