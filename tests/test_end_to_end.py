@@ -139,6 +139,7 @@ def test_a_job_that_fails_does_not_end_its_sweep(run, photo, tmp_path, monkeypat
     assert [(folder / "model.safetensors").exists() for folder in folders] == [True, False, True]
     assert [len(list(folder.glob("wandb/offline-run-*/run-*.wandb"))) for folder in folders] == [1, 0, 1]
     assert finished.stdout.count("this run is logged offline") == 2
+    assert b"model-" in next(folders[0].glob("wandb/offline-run-*/run-*.wandb")).read_bytes(), "the artifact"
     page = (tmp_path / "sweep" / "contact_sheet.html").read_text()
     assert f"contact sheet  {tmp_path}/sweep/contact_sheet.png\n" in finished.stdout
     assert page.count('alt="photo 1 by ') == 2 and page.count(f'failed">{lines[0]}<') == 1
