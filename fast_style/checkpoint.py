@@ -75,10 +75,15 @@ def section_of(record: dict) -> str:
 
 
 def save_release(
-    path: str | Path, network: nn.Module, config: dict, styles: dict[str, list[Path]], losses: dict[str, float]
+    path: str | Path,
+    network: nn.Module,
+    config: dict,
+    styles: dict[str, list[Path]],
+    losses: dict[str, float],
+    environment: dict[str, str | None] | None = None,
 ) -> None:
-    """Write a network to safetensors, with the resolved config, its styles' names, pictures and hashes, losses and
-    versions. A network of no style has a name for its pictures, style.name of the config."""
+    """Write a network to safetensors, with the resolved config, its styles' names, pictures and hashes, losses,
+    versions, and what trained it. A network of no style has a name for its pictures, style.name of the config."""
     section = section_of(config)
     described = [describe_style(name, pictures) for name, pictures in styles.items()]
     described = described or [{"name": config["style"]["name"]}]
@@ -89,6 +94,7 @@ def save_release(
         **({"styles": described} if task_of(config) == "multi_style" else {"style": described[0]}),
         "losses": losses,
         "versions": versions(),
+        "environment": environment or {},
         "config": config,
     }
     write_safetensors(path, network.state_dict(), metadata)

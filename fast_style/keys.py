@@ -220,6 +220,7 @@ class Train:
     data_parallel: bool
     compile: bool | str = choice("auto", True, False)
     preview_every: int = at_least(1)
+    lbfgs_iterations: int = at_least(0)
     checkpoint_every: int = at_least(1)
     ckpt_path: Text | None
     photo: Text | None

@@ -249,7 +249,7 @@ class PerceptualLoss(nn.Module):
     def _means(
         self, stylized: Tensor, content_images: Tensor, content_features: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        terms = self.per_image(stylized, content_images, content_features, dict(self.named_buffers(recurse=False)))
+        terms = self.per_image(stylized, content_images, content_features)
         return {name: value.mean() for name, value in terms.items()}
 
     def per_image(
@@ -257,9 +257,11 @@ class PerceptualLoss(nn.Module):
         stylized: Tensor,
         content_images: Tensor,
         content_features: dict[str, Tensor],
-        style_grams: dict[str, Tensor],
+        style_grams: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """The terms of every image, (B,), where `style_grams` has one style, (1, C, C), or one for each, (B, C, C)."""
+        """The terms of every image, (B,). Instead of its own `style_grams` may have one style, (1, C, C), or one for
+        each image, (B, C, C)."""
+        style_grams = style_grams or dict(self.named_buffers(recurse=False))
         # Under autocast the image arrives in bfloat16, which is coarser than 8 bits a channel.
         stylized = stylized.float()
         features = self._features(stylized, {*self.style_layers, *self.content_layers})

@@ -35,8 +35,8 @@ GROUPS = sorted(
     path for path in FILES if path.parent.parent == CONFIGS and path.parent.name not in ("experiment", "infer")
 )
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
-LAUNCHERS = {"local": ("joblib", {"n_jobs": -1}), "slurm": ("submitit_slurm", dict.fromkeys(
-    ("timeout_min", "gpus_per_node", "cpus_per_task", "mem_gb", "partition")))}  # fmt: skip
+LAUNCHERS = {"local": ("joblib", {"n_jobs": -1}), "ray_cluster": ("ray", {"ray": {}}), "slurm": ("submitit_slurm",
+    dict.fromkeys(("timeout_min", "gpus_per_node", "cpus_per_task", "mem_gb", "partition")))}  # fmt: skip
 
 # What a user has to say himself.
 MISSING = {"data.root": "/photos", "loss_network.weights": "weights.safetensors"}

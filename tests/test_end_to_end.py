@@ -3,18 +3,21 @@
 import csv
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import ROOT, TINY_RUN
 from PIL import Image
 from safetensors import safe_open
@@ -49,7 +52,7 @@ def assert_one_line_error(finished, *parts):
 
 def test_train_leaves_a_model_a_picture_and_a_resume_point(trained):
     left = {path.name for path in trained.iterdir()}
-    assert {"model.safetensors", "stylized.png", "last.ckpt", "logs", "previews"} <= left
+    assert {"model.safetensors", "stylized.png", "last.ckpt", "best.ckpt", "logs", "previews"} <= left
     assert [path.name for path in sorted((trained / "previews").iterdir())] == ["step_000002.png", "step_000004.png"]
     assert size_of(trained / "stylized.png") == (300, 451), "scikit-image's cat"
     metadata = read_metadata(trained / "model.safetensors")
@@ -58,6 +61,24 @@ def test_train_leaves_a_model_a_picture_and_a_resume_point(trained):
     with (trained / "logs" / "version_0" / "metrics.csv").open() as file:
         totals = [float(row["val/total_loss"]) for row in csv.DictReader(file) if row["val/total_loss"]]
     assert metadata["losses"]["val/total_loss"] == pytest.approx(totals[-1])
+
+
+def test_train_writes_down_what_it_was(trained):
+    """The resolved config, the machine, the code and the painting; the same in short in the release file; a log."""
+    metadata = read_metadata(trained / "model.safetensors")
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config == metadata["config"] and "${" not in (trained / "config.yaml").read_text()
+    record = json.loads((trained / "environment.json").read_text())
+    assert metadata["environment"] == {name: record[name] for name in ("commit", "machine", "platform")}
+    assert record["machine"] and record["packages"]["torch"] == version("torch") and "max_steps=4" in record["command"]
+    assert record["styles"] == [metadata["style"]]
+    if (ROOT / ".git").exists():
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+        assert head.startswith(record["commit"].removesuffix("+changes"))
+    log = (trained / "train.log").read_text()
+    assert [int(step) for step in re.findall(r"INFO step (\d+): .*total_loss", log)] == [2, 4, 4]
+    assert f"{metadata['losses']['val/total_loss']:.4g}" in log and f"wrote {trained}/model.safetensors" in log
+    assert "INFO" not in (trained / "stdout.txt").read_text()
 
 
 def test_train_says_what_to_do_next(trained):
@@ -101,11 +122,14 @@ def test_multirun_trains_every_style(run, tmp_path):
     assert [load_transformer(model)[1] for model in models] == ["mosaic", "ink_wash"]
 
 
-def test_a_job_that_fails_does_not_end_its_sweep(run, photo, tmp_path):
-    """Nor do two jobs log into one run of Weights & Biases, where the first has ended badly or well."""
+def test_a_job_that_fails_does_not_end_its_sweep(run, photo, tmp_path, monkeypatch):
+    """Nor do two jobs log into one run of Weights & Biases, where the first has ended badly or well; or stop for it."""
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # nobody is logged in
     pictures = [photo(tmp_path / name, 40, 40) for name in ("a.png", "b.png")]
     styles = f"style.image={pictures[0]},{tmp_path}/missing.png,{pictures[1]}"
-    options = ("style.style_size=32", "max_steps=2", "logger=wandb", f"hydra.sweep.dir={tmp_path}/sweep")
+    online = ("logger=wandb", "logger.mode=online")
+    options = ("style.style_size=32", "max_steps=2", *online, f"hydra.sweep.dir={tmp_path}/sweep")
     finished = run("train.py", "-m", styles, *TINY_RUN, *options)
     assert finished.returncode == 1 and "Traceback" not in finished.stderr, finished.stderr
     lines = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
@@ -114,6 +138,8 @@ def test_a_job_that_fails_does_not_end_its_sweep(run, photo, tmp_path):
     assert [folder.name for folder in folders] == ["0_a", "1_missing", "2_b"]
     assert [(folder / "model.safetensors").exists() for folder in folders] == [True, False, True]
     assert [len(list(folder.glob("wandb/offline-run-*/run-*.wandb"))) for folder in folders] == [1, 0, 1]
+    assert finished.stdout.count("this run is logged offline") == 2
+    assert b"model-" in next(folders[0].glob("wandb/offline-run-*/run-*.wandb")).read_bytes(), "the artifact"
     page = (tmp_path / "sweep" / "contact_sheet.html").read_text()
     assert f"contact sheet  {tmp_path}/sweep/contact_sheet.png\n" in finished.stdout
     assert page.count('alt="photo 1 by ') == 2 and page.count(f'failed">{lines[0]}<') == 1
@@ -128,6 +154,18 @@ def test_jobs_of_a_sweep_side_by_side(run, tmp_path):
     assert finished.returncode == 1 and "Traceback" not in finished.stderr, finished.stderr
     assert "missing.png: no such file" in (tmp_path / "sweep" / "0_missing" / "error.txt").read_text()
     assert (tmp_path / "sweep" / "1_mosaic" / "model.safetensors").exists()
+    assert (tmp_path / "sweep" / "contact_sheet.png").exists()
+
+
+@pytest.mark.slow
+def test_jobs_of_a_sweep_on_ray(run, tmp_path):
+    """On a cluster of this machine alone, begun for it."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason='pip install -e ".[ray]"')
+    ray = ("hydra/launcher=ray_cluster", "hydra.launcher.ray.init.address=null")
+    finished = run("train.py", "-m", *ray, "style=mosaic,ink_wash", "max_steps=2", *TINY_RUN,
+                   f"hydra.sweep.dir={tmp_path}/sweep")  # fmt: skip
+    assert finished.returncode == 0 and "Traceback" not in finished.stderr, finished.stderr
+    assert len(list((tmp_path / "sweep").glob("*/model.safetensors"))) == 2
     assert (tmp_path / "sweep" / "contact_sheet.png").exists()
 
 

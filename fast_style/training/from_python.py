@@ -4,6 +4,7 @@ import time
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
 
 from fast_style.commands import CONFIGS, check_composed
 from fast_style.errors import FastStyleError
@@ -18,12 +19,16 @@ def train(*overrides: str) -> Trained:
     Overrides are keys of configs/train.yaml: "style=mosaic", "budget=60s", "objective.style_weight=3". The run's
     folder is outputs/python/TIME, or "run_dir=FOLDER". Raises FastStyleError.
     """
-    run_dir = f"run_dir=outputs/python/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    return fit(compose(f"run_dir=outputs/python/{time.strftime('%Y-%m-%d_%H-%M-%S')}", *overrides))
+
+
+def compose(*overrides: str) -> DictConfig:
+    """The config that train.py would have. Raises FastStyleError."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
-            cfg = hydra.compose("train", [run_dir, *overrides])
+            cfg = hydra.compose("train", list(overrides))
         except Exception as error:  # Hydra's have no common type
             raise FastStyleError(explain(error, "train")) from error
     check_composed(cfg, overrides)
-    return fit(with_recipe(cfg, overrides))
+    return with_recipe(cfg, overrides)
