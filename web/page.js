@@ -49,7 +49,7 @@ async function bestRuntime() {
 }
 
 async function listModels() {
-  const answer = await fetch("models/models.json").catch(() => null);
+  const answer = await fetch("models/models.json", { cache: "no-cache" }).catch(() => null);
   const models = answer?.ok ? await answer.json() : [];
   if (!models.length) throw new Problem("There are no models beside this page yet: run python scripts/web_models.py.");
   return models;
@@ -58,7 +58,7 @@ async function listModels() {
 async function sessionOf(model) {
   if (!state.sessions.has(model.name)) {
     say(`Loading ${model.name} …`);
-    const file = await fetch(`models/${model.name}.onnx`);
+    const file = await fetch(`models/${model.name}.onnx`, { cache: "no-cache" });
     if (!file.ok) throw new Problem(`The file models/${model.name}.onnx is not beside this page.`);
     const options = { executionProviders: state.kind === "webgpu" ? ["webgpu", "wasm"] : ["wasm"] };
     state.sessions.set(model.name, await state.ort.InferenceSession.create(await file.arrayBuffer(), options));
@@ -99,7 +99,8 @@ async function runOnce(image, model, mixture) {
 }
 
 // The pixels of an image in a style at a strength, RGBA. A model with an identity goes from it to the style and beyond,
-// and what the identity loses of the photo comes back; of others photo and picture are blended pixel by pixel.
+// and what the identity loses of the photo comes back; of others photo and picture are blended pixel by pixel. As in
+// fast_style/inference/blending.py, but that here what networks paint is never blacker than black.
 async function painted(image, { model, style }, strength) {
   const one = model.styles.map((name) => Number(name === style));
   let picture, share, other;
@@ -180,15 +181,19 @@ async function paintPhoto() {
       again = false;
       const { image, choice } = state, begun = performance.now();
       say("Painting …");
-      const picture = await painted(image, choice, strength());
+      const share = strength(), picture = await painted(image, choice, share);
       if (image !== state.image || choice !== state.choice) { again = true; continue; }
       show(image, picture, choice);
       const seconds = ((performance.now() - begun) / 1000).toFixed(2);
-      say(`${choice.style}, ${image.width} × ${image.height} pixels, ${seconds} s with ${NAMES[state.kind]}`);
+      say(`${described(image, choice, share)}, ${seconds} s with ${NAMES[state.kind]}`);
     } while (again && state.image && !state.camera);
   } finally {
     painting = false;
   }
+}
+
+function described({ width, height }, { style }, share) {
+  return `${style} at ${Math.round(100 * share)} %, ${width} × ${height} pixels`;
 }
 
 const strength = () => Number(at("strength").value) / 100;
@@ -214,13 +219,13 @@ async function startCamera() {
       const begun = performance.now(), choice = state.choice;
       const image = pixelsOf(video, video.videoWidth, video.videoHeight);
       setImage(image);
-      const picture = await painted(image, choice, strength());
+      const share = strength(), picture = await painted(image, choice, share);
       if (state.camera !== stream) break;
       show(image, picture, choice);
       await new Promise(requestAnimationFrame);
       const now = 1000 / (performance.now() - begun);
       rate = rate ? 0.8 * rate + 0.2 * now : now;
-      say(`${choice.style}, ${image.width} × ${image.height} pixels, ${rate.toFixed(1)} frames a second with ${NAMES[state.kind]}`);
+      say(`${described(image, choice, share)}, ${rate.toFixed(1)} frames a second with ${NAMES[state.kind]}`);
     }
   } finally {
     stopCamera(stream);
