@@ -261,6 +261,15 @@ class Infer:
 
 
 @dataclass
+class Export:
+    ckpt: Text
+    format: str = choice("onnx", "torch")
+    output: Text | None
+    precision: str = choice("float32", "float16", "int8")
+    uint8: bool
+
+
+@dataclass
 class PixelOptimizer:
     name: str = choice("lbfgs", "adam")
     lr: Number = more_than(0)

@@ -19,7 +19,7 @@ from fast_style.ancestors.tasks import TASKS
 from fast_style.ancestors.texture_synthesis import TextureLoss
 from fast_style.data.styles import find_style_images
 from fast_style.errors import FastStyleError
-from fast_style.keys import Infer, Optimize, Train, check_keys
+from fast_style.keys import Export, Infer, Optimize, Train, check_keys
 from fast_style.losses import ERRORS, PerceptualLoss
 from fast_style.networks.loss_network import LOSS_NETWORKS, load_loss_network
 from fast_style.networks.texture_generator import TextureGenerator
@@ -79,8 +79,8 @@ def test_every_file_is_covered():
     assert groups == {
         "style", "data", "model", "generator", "upscaler", "loss_network", "objective", "trainer", "logger"
     }  # fmt: skip
-    assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "optimize.yaml"}
-    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + len(LAUNCHERS) + 3
+    assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "optimize.yaml", "export.yaml"}
+    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + len(LAUNCHERS) + 4
     assert all(len(files_of(group)) > 1 for group in groups), "a group exists only where there is a choice"
 
 
@@ -128,7 +128,7 @@ def test_every_key_is_declared_and_every_declared_key_is_one_of_a_config(resolve
 
     train = set.union(*(composed(resolved(f"data={path.stem}")) for path in files_of("data")))
     assert set(declared(Train)) == train
-    for command, keys in (("infer", Infer), ("optimize", Optimize)):
+    for command, keys in (("infer", Infer), ("export", Export), ("optimize", Optimize)):
         assert set(declared(keys)) == composed(OmegaConf.to_container(compose_config(command)))
 
 
@@ -238,6 +238,7 @@ def test_the_shipped_values_are_of_their_kinds(resolved, compose_config):
     for objective in files_of("objective"):
         check_keys(resolved(f"objective={objective.stem}"), Train)
     check_keys(OmegaConf.to_container(compose_config("infer", "ckpt=a")), Infer)
+    check_keys(OmegaConf.to_container(compose_config("export", "ckpt=a")), Export)
     check_keys(OmegaConf.to_container(compose_config("optimize"), resolve=True), Optimize)
 
 
@@ -262,6 +263,12 @@ def test_infer_composes(compose_config):
     cfg = compose_config("infer", "ckpt=a.safetensors", "input=a.jpg", return_hydra_config=True)
     assert cfg.hydra.output_subdir is None and cfg.hydra.run.dir == ".", "infer.py leaves nothing of Hydra's behind"
     assert OmegaConf.missing_keys(compose_config("infer")) == {"ckpt"}
+
+
+def test_export_composes(compose_config):
+    cfg = compose_config("export", return_hydra_config=True)
+    assert cfg.hydra.output_subdir is None and cfg.hydra.run.dir == ".", "nothing of Hydra's is left behind"
+    assert OmegaConf.missing_keys(compose_config("export")) == {"ckpt"}
 
 
 def test_nothing_is_missing_by_default(compose_config):
