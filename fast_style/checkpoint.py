@@ -8,7 +8,8 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,11 +46,13 @@ def task_of(record: dict) -> str:
     return task if isinstance(task, str) else task["name"]
 
 
-def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> nn.Module:
+def build_network(
+    record: dict, state_dict: dict[str, Tensor] | None = None, modules: Collection[str] = ()
+) -> nn.Module:
     """The untrained network of a config or of a release file's metadata; one of several styles needs its state, too.
 
-    A network of the user's own, `_target_: module.Class` in its model=, is built if the module has been imported;
-    nothing is imported because a file says so.
+    A network of the user's own, `_target_: module.Class` in its model=, is built if `modules` has its module: a file
+    decides on no call by itself, not even of a function that is there already, as os.system is.
     """
     arguments, task = dict(record[section_of(record)]), task_of(record)
     if task in GENERATOR_TASKS:
@@ -63,9 +66,9 @@ def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> 
     if (target := arguments.pop("_target_", None)) is None:
         return TransformerNet(**arguments)
     module, _, name = target.rpartition(".")
-    if module not in sys.modules:
+    if module not in modules:
         raise CheckpointError(f"it holds a {target}: give modules=[{module}], if you trust that code")
-    return getattr(sys.modules[module], name)(**arguments)
+    return getattr(import_module(module), name)(**arguments)
 
 
 def section_of(record: dict) -> str:
@@ -154,12 +157,12 @@ def read_metadata(path: str | Path) -> dict:
         raise CheckpointError(f"the metadata of {path} is damaged: {error}") from error
 
 
-def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
+def load_network(path: str | Path, key: str = "ckpt", modules: Collection[str] = ()) -> tuple[nn.Module, str]:
     """The network of a release file, or of the one in a run's folder, or of a Lightning .ckpt, in eval mode, and the
     name of its style: what its pictures are called by.
 
-    Only tensors and plain data are read; nothing in the file is executed. Raises CheckpointError, with the config `key`
-    that named a missing file.
+    Only tensors and plain data are read; nothing in the file is executed. Of networks that are no part of this package
+    only those in `modules` are built. Raises CheckpointError, with the config `key` that named a missing file.
     """
     path = find_model(path, key)
     if path.suffix == ".ckpt":
@@ -170,7 +173,7 @@ def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
         state_dict = load_file(path)
     try:
         check_tensors(record[section_of(record)], lambda: build_network(record, state_dict), state_dict)
-        network = build_network(record, state_dict)
+        network = build_network(record, state_dict, modules)
         network.load_state_dict(state_dict)
         return network.eval(), "" if task_of(record) == "multi_style" else str(record["style"]["name"])
     except CheckpointError as error:

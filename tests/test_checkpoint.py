@@ -270,3 +270,14 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
     with pytest.raises(CheckpointError, match="not a Lightning checkpoint"):
         load_transformer(path)
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_file_calls_nothing_that_is_there(release, tmp_path):
+    """Neither a function of the interpreter's own modules nor a class that the user did not name."""
+    path, executed = release()[1], tmp_path / "executed"
+    for call in ({"_target_": "os.makedirs", "name": str(executed)}, {"_target_": "os.system", "command": "exit"},
+                 {"_target_": "subprocess.Popen", "args": ["mkdir", str(executed)]}):  # fmt: skip
+        edit(path, "model", json.dumps(call))
+        with pytest.raises(CheckpointError, match=r"give modules=\[(os|subprocess)\], if you trust"):
+            load_network(path)
+    assert not executed.exists()

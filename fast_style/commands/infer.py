@@ -29,7 +29,7 @@ def infer(cfg: DictConfig) -> None:
     config = OmegaConf.to_container(cfg, resolve=True)
     check_keys(config, Infer)
     import_modules(config["modules"])
-    network, own = load_network(config["ckpt"])
+    network, own = load_network(config["ckpt"], modules=config["modules"])
     check_meaning(config, network)
     device = pick_device(config["device"])
     if device.type == "cpu":
