@@ -240,7 +240,7 @@ class Train:
 
 @dataclass
 class Infer:
-    ckpt: Text
+    ckpt: Any = shape(texts)
     input: Text | None
     output: Text | None
     style: Any = shape(optional(text_or_named(number)))
