@@ -74,7 +74,9 @@ def convert(path: Path, theirs: dict[str, Tensor]) -> tuple[dict[str, Tensor], d
         name = other[0] if other[0].isprintable() else repr(other[0])
         raise CheckpointError(f"{path} is not of pytorch/examples fast_neural_style: it {where} {name:.100}")
     other_shapes = CheckpointError(f"{path}: its tensors have other shapes than those of pytorch/examples")
-    if any(theirs[name].ndim != (4 if name.endswith("conv2d.weight") else 1) for name in expected):
+    # A file of a few bytes may state tensors of any size.
+    larger = sum(tensor.numel() for tensor in theirs.values()) > path.stat().st_size
+    if larger or any(theirs[name].ndim != (4 if name.endswith("conv2d.weight") else 1) for name in expected):
         raise other_shapes
     channels = [len(theirs[f"conv{index}.conv2d.bias"]) for index in (1, 2, 3)]
     kernels = [theirs[f"{layer}.weight"].shape[-1] for layer in (layers[0], layers[-1])]
@@ -91,10 +93,9 @@ def convert(path: Path, theirs: dict[str, Tensor]) -> tuple[dict[str, Tensor], d
         for name, layer in zip(ours, layers, strict=True)
         for kind in ("weight", "bias")
     }
-    # Before there are numbers: a file of a few bytes may state tensors of any size.
     if {name: tensor.shape for name, tensor in network.state_dict().items()} != {
         name: tensor.shape for name, tensor in state_dict.items()
-    } or sum(tensor.numel() for tensor in state_dict.values()) > path.stat().st_size:
+    }:
         raise other_shapes
     state_dict = {name: tensor.float() for name, tensor in state_dict.items()}
     state_dict[f"{ours[0]}.weight"] = 255 * state_dict[f"{ours[0]}.weight"]
