@@ -260,6 +260,21 @@ class Infer:
 
 
 @dataclass
+class Serve:
+    models: Any = shape(texts)
+    host: Text
+    port: int = at_least(0)
+    max_bytes: int = at_least(1)
+    max_pixels: int = at_least(1)
+    max_size: int = at_least(1)
+    at_once: int = at_least(1)
+    waiting: int = at_least(0)
+    timeout: Number = more_than(0)
+    device: Text
+    precision: str = choice(*PRECISIONS)
+
+
+@dataclass
 class PixelOptimizer:
     name: str = choice("lbfgs", "adam")
     lr: Number = more_than(0)
