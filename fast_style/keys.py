@@ -241,7 +241,7 @@ class Train:
 
 @dataclass
 class Infer:
-    ckpt: Text
+    ckpt: Any = shape(texts)
     input: Text | None
     output: Text | None
     style: Any = shape(optional(text_or_named(number)))
@@ -267,6 +267,21 @@ class Export:
     output: Text | None
     precision: str = choice("float32", "float16", "int8")
     uint8: bool
+
+
+@dataclass
+class Serve:
+    models: Any = shape(texts)
+    host: Text
+    port: int = at_least(0)
+    max_bytes: int = at_least(1)
+    max_pixels: int = at_least(1)
+    max_size: int = at_least(1)
+    at_once: int = at_least(1)
+    waiting: int = at_least(0)
+    timeout: Number = more_than(0)
+    device: Text
+    precision: str = choice(*PRECISIONS)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from fast_style.ancestors.tasks import TASKS
 from fast_style.ancestors.texture_synthesis import TextureLoss
 from fast_style.data.styles import find_style_images
 from fast_style.errors import FastStyleError
-from fast_style.keys import Export, Infer, Optimize, Train, check_keys
+from fast_style.keys import Export, Infer, Optimize, Serve, Train, check_keys
 from fast_style.losses import ERRORS, PerceptualLoss
 from fast_style.networks.loss_network import LOSS_NETWORKS, load_loss_network
 from fast_style.networks.texture_generator import TextureGenerator
@@ -128,7 +128,7 @@ def test_every_key_is_declared_and_every_declared_key_is_one_of_a_config(resolve
 
     train = set.union(*(composed(resolved(f"data={path.stem}")) for path in files_of("data")))
     assert set(declared(Train)) == train
-    for command, keys in (("infer", Infer), ("export", Export), ("optimize", Optimize)):
+    for command, keys in (("infer", Infer), ("export", Export), ("optimize", Optimize), ("serve", Serve)):
         assert set(declared(keys)) == composed(OmegaConf.to_container(compose_config(command)))
 
 
@@ -240,6 +240,7 @@ def test_the_shipped_values_are_of_their_kinds(resolved, compose_config):
     check_keys(OmegaConf.to_container(compose_config("infer", "ckpt=a")), Infer)
     check_keys(OmegaConf.to_container(compose_config("export", "ckpt=a")), Export)
     check_keys(OmegaConf.to_container(compose_config("optimize"), resolve=True), Optimize)
+    check_keys(OmegaConf.to_container(compose_config("serve", "models=a")), Serve)
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)

@@ -1,6 +1,7 @@
 """The real commands, as a user types them."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -489,7 +490,10 @@ def test_what_infer_made_is_no_input_and_stays(run_here, model, photo, tmp_path,
     finished = infer(other)
     assert "left out 6 that infer.py made" in finished.stdout and "wrote 6 images" in finished.stdout, finished.stderr
     finished = infer(model)
-    assert "left out 12 that infer.py made" in finished.stdout and "wrote 6 images" in finished.stdout, "its own, again"
+    assert "left out 12 that infer.py made" in finished.stdout
+    assert "wrote 0 images, skipped 6 that were done before" in finished.stdout, "its own, again"
+    finished = infer(model, "max_size=9")
+    assert "wrote 6 images" in finished.stdout and "skipped" not in finished.stdout, "its own, with other keys"
     before = {path: path.read_bytes() for path in (tmp_path / "photos").iterdir()}
     assert len(before) == 18
     assert_one_line_error(infer(rival), "and 5 more are there already, not by this model")
@@ -503,6 +507,75 @@ def test_what_infer_made_is_no_input_and_stays(run_here, model, photo, tmp_path,
     assert {path: path.read_bytes() for path in before} == before
     chained = run_here("infer.py", f"ckpt={rival}", "input=photos/a_other.png", "output=chained.png")
     assert chained.returncode == 0, "one that is named is an input"
+
+
+def test_what_is_done_is_skipped(run_here, model, photo, tmp_path, monkeypatch):
+    """A list of photos in folders of their own: what is missing, older than its photo, or of another kind is done."""
+    monkeypatch.chdir(tmp_path)
+    names = ["a.png", "deep/b.jpg", "deep/c.png"]
+    for name in names:
+        photo(tmp_path / "photos" / name, 12, 12)
+    (tmp_path / "photos" / "list.txt").write_text("a.png\n\n  deep/b.jpg  \ndeep/c.png\nnone.png\na.png\n")
+    keys = (f"ckpt='{model}'", "input=photos/list.txt", "output=out", "precision=32-true")
+
+    def written(*more, count, before):
+        stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+        finished = run_here("infer.py", *keys, *more)
+        told = f"skipped {before} that were done before" if before else "wrote"
+        assert finished.returncode == 1 and told in finished.stdout, finished.stdout + finished.stderr
+        assert "1 of 4 images failed" in finished.stderr and "none.png" in finished.stderr
+        found = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+        assert sorted(str(path.relative_to(tmp_path / "out")) for path in found) == names
+        new = sorted(path.name for path in found if found[path] != stamps.get(path))
+        assert len(new) == count
+        return new
+
+    written(count=3, before=0)
+    written(count=0, before=3)
+    (tmp_path / "out" / "deep" / "b.jpg").unlink()
+    future = (tmp_path / "out" / "deep" / "c.png").stat().st_mtime + 10
+    os.utime(tmp_path / "photos" / "deep" / "c.png", (future, future))
+    assert written(count=2, before=1) == ["b.jpg", "c.png"]
+    os.utime(tmp_path / "photos" / "deep" / "c.png", (1, 1))
+    written("preserve_color=true", count=3, before=0)
+    written("preserve_color=true", "batch_size=1", count=0, before=3)
+
+
+def test_several_models(run_here, model, photo, tmp_path, monkeypatch):
+    """Each photo by each of them, or by one that follows from the seed and its name."""
+    monkeypatch.chdir(tmp_path)
+    with safe_open(model, "pt") as file:
+        metadata = file.metadata()
+    negated = {name: -tensor for name, tensor in load_file(model).items()}
+    save_file(negated, tmp_path / "other.safetensors", metadata | {"style": json.dumps({"name": "other"})})
+    for index in range(8):
+        photo(tmp_path / "photos" / f"{index}.png", 8, 8, seed=index)
+    both = (f"ckpt=['{model}',other.safetensors]", "input=photos", "precision=32-true")
+
+    def pictures(output, *keys):
+        finished = run_here("infer.py", *both, f"output={output}", *keys)
+        assert finished.returncode == 0, finished.stderr
+        return {path.name: path.read_bytes() for path in (tmp_path / output).iterdir()}
+
+    every = pictures("every")
+    assert sorted(every) == sorted(f"{index}_{style}.png" for index in range(8) for style in ("other", "starry_night"))
+    alone = run_here("infer.py", "ckpt=other.safetensors", "input=photos", "output=alone", "precision=32-true")
+    assert alone.returncode == 0 and (tmp_path / "alone" / "3.png").read_bytes() == every["3_other.png"]
+    one = pictures("one", "style=random", "seed=3")
+    chosen = {name: [style for style in ("other", "starry_night")
+                     if same_pixels(every[f"{name[0]}_{style}.png"], one[name])] for name in one}  # fmt: skip
+    assert sorted(one) == [f"{index}.png" for index in range(8)] and {len(found) for found in chosen.values()} == {1}
+    assert {found[0] for found in chosen.values()} == {"other", "starry_night"}
+    (tmp_path / "photos" / "0.png").unlink()
+    again = pictures("again", "style=random", "seed=3")
+    assert again == {name: data for name, data in one.items() if name != "0.png"}, "the others stay what they were"
+    assert pictures("else", "style=random", "seed=4") != again
+    twice = run_here("infer.py", f"ckpt=['{model}','{model}']", "input=photos")
+    assert_one_line_error(twice, "two paint starry_night")
+
+
+def same_pixels(one, other):
+    return np.array_equal(*(np.asarray(Image.open(io.BytesIO(data))) for data in (one, other)))
 
 
 def test_two_inputs_of_one_output(run_here, model, photo, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 Everything else in the package sees (C, H, W) tensors: upright, sRGB, alpha apart.
 """
 
+import math
 import os
 import re
 from collections import Counter
@@ -60,6 +61,10 @@ _UNREAD = {
     rb"8BPS": "a Photoshop document, which is not read: save it as PNG or JPEG",
     rb"\Z": "the file is empty",
 }
+
+# A picture that takes more memory than this, in a file of fewer bytes for each of its pixels, is a trap, or next to
+# empty: photos have 0.1 to 10 of them.
+MOST_MEMORY, LEAST_BYTES = 2**30, 0.02
 
 # Enlarged to a short side, a picture is at most this many times as long: a line of pixels would fill the memory.
 LONGEST_ENLARGED = 10
@@ -283,6 +288,7 @@ def _decode(
             size = image.size
             target = fit(size)
             drafted = image.draft(None, (margin * target[0], margin * target[1]))
+            _refuse_bomb(path, image, size, target)
             image.load()
             image = _resizable(image)
             if target != size:
@@ -291,16 +297,43 @@ def _decode(
                 ImageOps.exif_transpose(image, in_place=True)
             return _in_srgb(image), np.array(image.getchannel("A")) if image.mode in ("LA", "RGBA") else None
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: {_why_unread(path)}") from error
+        raise ImageError(f"{_name(path)}: {_why_unread(path)}") from error
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
-        raise ImageError(f"{path}: {_reason(error)}") from error
+        raise ImageError(f"{_name(path)}: {_reason(error)}") from error
 
 
-def _why_unread(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        start = file.read(16)
+def _name(path: str | Path | BytesIO) -> str:
+    return "the picture" if isinstance(path, BytesIO) else str(path)
+
+
+def _why_unread(path: str | Path | BytesIO) -> str:
+    if isinstance(path, BytesIO):
+        start = bytes(path.getbuffer()[:16])
+    else:
+        with open(path, "rb") as file:
+            start = file.read(16)
     reasons = (reason for pattern, reason in _UNREAD.items() if re.match(pattern, start, re.DOTALL))
     return next(reasons, "not an image of a known format, or damaged at its start")
+
+
+def _refuse_bomb(
+    path: str | Path | BytesIO, image: Image.Image, size: tuple[int, int], target: tuple[int, int]
+) -> None:
+    """Raise ImageError for an opened file of a few bytes that states so many pixels that the memory may not hold them.
+
+    size    of the whole picture; that of `image` is less where it is decoded at a reduced scale
+    target  of what will be made of it
+    """
+    length = path.getbuffer().nbytes if isinstance(path, BytesIO) else os.path.getsize(path)
+    pixels, whole = math.prod(image.size), math.prod(size)
+    memory = pixels * {"L": 1, "1": 2, "RGB": 4}.get(image.mode, 12) + 16 * min(pixels, math.prod(target))
+    if image.info.get("progressive"):  # all coefficients of a JPEG are there before the first pixel is
+        memory += 6 * whole
+    if memory > MOST_MEMORY and length < LEAST_BYTES * whole:
+        raise ImageError(
+            f"{size[0]}x{size[1]} pixels in {length:,} bytes would take {memory / 2**30:.1f} GB: a trap, or all of one "
+            f"colour; save it smaller if you want it"
+        )
 
 
 def _refuse_misleading(image: Image.Image) -> None:

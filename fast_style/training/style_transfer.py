@@ -32,7 +32,8 @@ class StyleTransfer(StyleTask):
 
     def __init__(self, config: dict):
         super().__init__(config)
-        self.transformer = build_network(config)
+        own = config["model"].get("_target_", "").rpartition(".")[0]
+        self.transformer = build_network(config, modules=[own])
         if state_dict := initial_state(config["init_from"], config["model"], self.style_images):
             self.transformer.load_state_dict(state_dict)
         self.training_terms = self.stylized_terms
