@@ -70,7 +70,7 @@ Licence: MIT, like the code. We trained these models ourselves, on style picture
 - Loss network: {loss_network}.
 - Start: {start}.
 
-`x4.safetensors` enlarges pictures four times, photos or what a style paints of a small copy (`infer.py upscale=`): trained
+`super_resolution/x4.safetensors` enlarges pictures four times, photos or what a style paints of a small copy (`infer.py upscale=`): trained
 by `train.py task=super_resolution`, see [docs/method.md](../docs/method.md#super-resolution).
 """
 ROW = (

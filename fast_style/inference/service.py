@@ -16,6 +16,7 @@ from PIL import Image
 from fast_style.errors import FastStyleError, one_line
 from fast_style.inference.stylizer import Stylizer
 from fast_style.keys import STRONGEST
+from fast_style.networks.upscaler import Upscaler
 
 # What is taken, by Pillow's names: what browsers and phones send, and the fewest decoders.
 TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
@@ -68,6 +69,8 @@ def load_styles(models: str | list[str], device: str = "auto", precision: str = 
     styles = {}
     for path in paths:
         stylizer = Stylizer(path, device, precision)
+        if isinstance(stylizer.network, Upscaler):
+            raise FastStyleError(f"models={path} enlarges photos: give models that paint")
         for name in stylizer.names:
             if name in styles:
                 raise FastStyleError(f"models={models}: two have a style that is called {name}")
