@@ -267,6 +267,7 @@ class Export:
     output: Text | None
     precision: str = choice("float32", "float16", "int8")
     uint8: bool
+    modules: list[str] | None = field(metadata={"none": []})
 
 
 @dataclass

@@ -60,7 +60,7 @@ async function sessionOf(model) {
     say(`Loading ${model.name} …`);
     const file = await fetch(`models/${model.name}.onnx`, { cache: "no-cache" });
     if (!file.ok) throw new Problem(`The file models/${model.name}.onnx is not beside this page.`);
-    const options = { executionProviders: state.kind === "webgpu" ? ["webgpu", "wasm"] : ["wasm"] };
+    const options = { executionProviders: state.kind === "webgpu" ? ["webgpu", "wasm"] : ["wasm"], logSeverityLevel: 3 };
     state.sessions.set(model.name, await state.ort.InferenceSession.create(await file.arrayBuffer(), options));
   }
   return state.sessions.get(model.name);

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from fast_style.checkpoint import find_model, load_network
 from fast_style.commands import run
+from fast_style.commands.infer import import_modules
 from fast_style.data.images import check_folder
 from fast_style.errors import FastStyleError
 from fast_style.inference.export import SUFFIXES, check_exportable, checked_file
@@ -30,6 +31,7 @@ def export(cfg: DictConfig) -> None:
     config = OmegaConf.to_container(cfg, resolve=True)
     check_keys(config, Export)
     form, precision, integer = config["format"], config["precision"], config["uint8"]
+    import_modules(config["modules"])
     output, (network, _) = target(config), load_network(config["ckpt"])
     check_exportable(network, config["ckpt"], form, precision)
     check_folder(f"output={output}", output.parent)

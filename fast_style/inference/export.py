@@ -20,7 +20,7 @@ from fast_style.data.content import SampleImages
 from fast_style.data.images import read_image
 from fast_style.data.sample_photos import sample_photo
 from fast_style.errors import FastStyleError
-from fast_style.networks.exportable import PictureNet, exportable
+from fast_style.networks.exportable import COARSE_STEP, FINE_STEP, PictureNet, exportable
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.upscaler import Upscaler
@@ -31,8 +31,6 @@ ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 SIZES = ((1, 256, 256), (3, 97, 131), (1, 50, 203), (2, 6, 3), (1, 1, 1))  # of what is compared: B, H, W
 PHOTO = "chelsea.png"  # which no shipped model was trained on
 MOST_LEVELS = 1.0  # of 255, between the pictures of a float32 program and ours
-# Types and steps that weights and noise may be stored in.
-STORED = [(np.int8, np.float32(2**-5)), (np.float16, np.float32(1)), (np.int16, np.float32(2**-12))]
 FEWEST = 1000  # values that are worth it
 CALIBRATION = {"count": 12, "short_side": 256, "photo_share": 0.5, "seed": 0}  # what ranges of 8 bits are taken from
 
@@ -106,32 +104,45 @@ def onnx_file(program: torch.export.ExportedProgram, precision: str, styles: Seq
 def compact(model) -> None:
     """Store in fewer bits what loses nothing by it, in place: weights of release files, which are float16, and noise.
 
-    A runtime turns them into float32 once, when it loads the model.
+    A runtime makes float32 of them once, when it loads the model.
     """
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = []
     for tensor in [one for one in model.graph.initializer if one.data_type == TensorProto.FLOAT]:
         values, name = numpy_helper.to_array(tensor), tensor.name
-        stored, step = next(ways_to_store(values), (None, None))
-        if values.size < FEWEST or stored is None:
-            continue
-        tensor.CopyFrom(numpy_helper.from_array(stored, f"{name}_stored"))
-        model.graph.initializer.append(numpy_helper.from_array(step, f"{name}_step"))
-        nodes.append(helper.make_node("Cast", [f"{name}_stored"], [f"{name}_steps"], to=TensorProto.FLOAT))
-        nodes.append(helper.make_node("Mul", [f"{name}_steps", f"{name}_step"], [name]))
+        parts = in_fewer_bits(values) if values.size >= FEWEST else []
+        for index, (stored, step) in enumerate(parts):
+            part = f"{name}_{index}"
+            constants = {f"{part}_stored": stored, f"{part}_step": np.array(step, np.float32)}
+            model.graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in constants.items())
+            nodes.append(helper.make_node("Cast", [f"{part}_stored"], [f"{part}_steps"], to=TensorProto.FLOAT))
+            nodes.append(helper.make_node("Mul", [f"{part}_steps", f"{part}_step"], [part]))
+        if parts:
+            nodes.append(helper.make_node("Sum", [f"{name}_{index}" for index in range(len(parts))], [name]))
+            model.graph.initializer.remove(tensor)
     nodes += model.graph.node
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
-def ways_to_store(values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The values in types of fewer bits, and the step that they are multiples of, where that is exact."""
-    for dtype, step in STORED:
-        with np.errstate(all="ignore"):  # what does not fit in a type is found out below
-            stored = (values / step).astype(dtype)
-        if np.array_equal(stored * step, values):
-            yield stored, np.array(step)
+def in_fewer_bits(values: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """Arrays of fewer bits, each with a step: its multiples add up to the values exactly, or there are none.
+
+    16-bit integers are two of 8 bits, because browsers' graphics runtimes take no others.
+    """
+    with np.errstate(all="ignore"):  # what does not fit in a type is found out below
+        fine = np.rint(values / FINE_STEP).astype(np.int64)
+        ways = (
+            [((values / COARSE_STEP).astype(np.int8), COARSE_STEP)],
+            [(values.astype(np.float16), 1.0)],
+            [
+                ((fine >> 8).astype(np.int8), 2**8 * FINE_STEP),
+                ((fine & 255).astype(np.uint8), FINE_STEP),
+            ],
+        )
+    exact = (way for way in ways if np.array_equal(sum(stored * np.float32(step) for stored, step in way), values))
+    return next(exact, [])
 
 
 def with_integers(model):

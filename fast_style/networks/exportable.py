@@ -12,7 +12,7 @@ from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import OUTPUTS, Noise, TransformerNet
 
 # Of noise, of which four deviations are enough: 16 bits cost 0.2 levels of 255 at most, in pictures of a few pixels.
-NOISE_STEPS = ((torch.int16, 2**-12), (torch.int8, 2**-5))
+FINE_STEP, COARSE_STEP = 2**-12, 2**-5
 
 
 def exportable(network: nn.Module, precision: str = "float32") -> nn.Module:
@@ -25,7 +25,8 @@ def exportable(network: nn.Module, precision: str = "float32") -> nn.Module:
     for module in network.modules():
         module.__class__ = classes.get(type(module), type(module))
         if isinstance(module, Noise):
-            module.tile = in_steps(module.tile, *NOISE_STEPS[precision == "int8"])
+            step = (torch.int8, COARSE_STEP) if precision == "int8" else (torch.int16, FINE_STEP)
+            module.tile = in_steps(module.tile, *step)
     return network
 
 
