@@ -28,6 +28,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def nan_profile() -> bytes:
     return bytes(profile)
 
 
+@cache
 def pictures() -> dict[str, list[bytes]]:
     """Whole pictures of every format that is read here, in several modes."""
     icc = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}

@@ -1,6 +1,9 @@
 """Stylise pictures that come by HTTP: fast-style-serve models=checkpoints"""
 
+import warnings
+
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
 from fast_style.commands import run
 from fast_style.errors import FastStyleError
@@ -18,6 +21,7 @@ def serve(cfg: DictConfig) -> None:
         from fast_style.inference.service import build_app, load_styles
     except ImportError as error:
         raise FastStyleError(f'fast-style-serve needs FastAPI ({error}): pip install "fast-style[serve]"') from error
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # which are refused by their pixels
     keep_freed_memory()
     app = build_app(load_styles(config["models"], config["device"], config["precision"]), config)
     print(f"http://{config['host']}:{config['port']}/docs shows how to ask", flush=True)

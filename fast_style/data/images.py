@@ -326,7 +326,9 @@ def _refuse_bomb(
     """
     length = path.getbuffer().nbytes if isinstance(path, BytesIO) else os.path.getsize(path)
     pixels, whole = math.prod(image.size), math.prod(size)
-    memory = pixels * {"L": 1, "1": 2, "RGB": 4}.get(image.mode, 12) + 16 * min(pixels, math.prod(target))
+    # What decoders of these hold twice, and hand over as bytes; elsewhere Pillow's own, which has 4 bytes for a colour.
+    decoded = 20 if image.format in ("AVIF", "HEIF", "WEBP") else {"L": 1, "1": 2, "RGB": 4}.get(image.mode, 12)
+    memory = pixels * decoded + 16 * min(pixels, math.prod(target))
     if image.info.get("progressive"):  # all coefficients of a JPEG are there before the first pixel is
         memory += 6 * whole
     if memory > MOST_MEMORY and length < LEAST_BYTES * whole:
