@@ -299,7 +299,7 @@ def _decode(
             size = image.size
             target = fit(size)
             drafted = image.draft(None, (margin * target[0], margin * target[1]))
-            _refuse_bomb(path, image, size, target)
+            _refuse_bomb(file, image, size, target)
             image.load()
             image = _resizable(image)
             if target != size:
