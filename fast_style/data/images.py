@@ -14,6 +14,7 @@ from io import BytesIO
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -72,6 +73,12 @@ LONGEST_ENLARGED = 10
 
 class ImageError(FastStyleError):
     """An image file that cannot be read or written: one line that names the file and the reason."""
+
+
+class PackedPhoto(Protocol):
+    """An image file within a larger file; as text, its name."""
+
+    def read_bytes(self) -> bytes: ...
 
 
 def find_files(root: str | Path) -> list[Path]:
@@ -151,7 +158,7 @@ def read_mask(path: str | Path | BytesIO) -> Tensor:
     return grey if alpha is None else grey * alpha
 
 
-def read_rgb(path: str | Path, short_side: int) -> np.ndarray:
+def read_rgb(path: str | Path | PackedPhoto, short_side: int) -> np.ndarray:
     """A training photo as 8-bit RGB, resized so that its short side is exactly `short_side`.
 
     Returns (H, W, 3) uint8, upright and sRGB; small photos are enlarged, transparency is laid on white.
@@ -275,7 +282,10 @@ def _reason(error: Exception) -> str:
 
 
 def _decode(
-    path: str | Path, fit: Callable[[tuple[int, int]], tuple[int, int]], resample: Image.Resampling, margin: int
+    path: str | Path | BytesIO | PackedPhoto,
+    fit: Callable[[tuple[int, int]], tuple[int, int]],
+    resample: Image.Resampling,
+    margin: int,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The picture in a file, upright, at the size `fit` makes of its own, in sRGB.
 
@@ -283,12 +293,13 @@ def _decode(
     JPEG is decoded at a reduced scale that leaves both sides at least `margin` times their target.
     """
     try:
-        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+        file = path if isinstance(path, str | Path | BytesIO) else BytesIO(path.read_bytes())
+        with Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
             _refuse_misleading(image)
             size = image.size
             target = fit(size)
             drafted = image.draft(None, (margin * target[0], margin * target[1]))
-            _refuse_bomb(path, image, size, target)
+            _refuse_bomb(file, image, size, target)
             image.load()
             image = _resizable(image)
             if target != size:
@@ -297,21 +308,21 @@ def _decode(
                 ImageOps.exif_transpose(image, in_place=True)
             return _in_srgb(image), np.array(image.getchannel("A")) if image.mode in ("LA", "RGBA") else None
     except UnidentifiedImageError as error:
-        raise ImageError(f"{_name(path)}: {_why_unread(path)}") from error
+        raise ImageError(f"{_name(path)}: {_why_unread(file)}") from error
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
         raise ImageError(f"{_name(path)}: {_reason(error)}") from error
 
 
-def _name(path: str | Path | BytesIO) -> str:
+def _name(path: str | Path | BytesIO | PackedPhoto) -> str:
     return "the picture" if isinstance(path, BytesIO) else str(path)
 
 
-def _why_unread(path: str | Path | BytesIO) -> str:
-    if isinstance(path, BytesIO):
-        start = bytes(path.getbuffer()[:16])
+def _why_unread(file: str | Path | BytesIO) -> str:
+    if isinstance(file, BytesIO):
+        start = bytes(file.getbuffer()[:16])
     else:
-        with open(path, "rb") as file:
-            start = file.read(16)
+        with open(file, "rb") as opened:
+            start = opened.read(16)
     reasons = (reason for pattern, reason in _UNREAD.items() if re.match(pattern, start, re.DOTALL))
     return next(reasons, "not an image of a known format, or damaged at its start")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
-from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
@@ -70,12 +70,15 @@ class PreviewGrid(Callback):
         if not pictures.isfinite().all():
             raise diverged(trainer, "its pictures are no numbers any more")
         grid = make_grid(pictures.clamp(0, 1), nrow=4, padding=4, pad_value=1.0)
-        write_image(self.folder / f"step_{trainer.global_step:06d}.png", grid)
+        path = self.folder / f"step_{trainer.global_step:06d}.png"
+        write_image(path, grid)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("preview", grid, trainer.global_step)
             elif isinstance(logger, WandbLogger):
                 logger.log_image("preview", [grid], step=trainer.global_step)
+            elif isinstance(logger, MLFlowLogger):
+                logger.experiment.log_artifact(logger.run_id, str(path), "previews")
 
 
 class Throughput(Callback):

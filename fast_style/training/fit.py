@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Timer
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger, MLFlowLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from fast_style.checkpoint import describe_style, save_release
@@ -218,6 +218,8 @@ def keep_model(loggers: Sequence[Logger], model: Path) -> None:
         if isinstance(logger, WandbLogger):
             name = f"model-{logger.experiment.id}"
             logger.experiment.log_artifact(str(model), name=name, type="model")
+        elif isinstance(logger, MLFlowLogger):
+            logger.experiment.log_artifact(logger.run_id, str(model))
 
 
 def finish(module: Task, config: dict, losses: dict[str, float]) -> Trained:

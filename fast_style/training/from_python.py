@@ -1,8 +1,10 @@
 """train.py as a function."""
 
 import time
+from collections.abc import Sequence
 
 import hydra
+import pytorch_lightning as pl
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
@@ -13,13 +15,13 @@ from fast_style.training.fit import Trained, fit
 from fast_style.training.recipe import with_recipe
 
 
-def train(*overrides: str) -> Trained:
+def train(*overrides: str, callbacks: Sequence[pl.Callback] = ()) -> Trained:
     """Train as `python train.py OVERRIDES` does: the trained module, its losses, and the paths of what was written.
 
     Overrides are keys of configs/train.yaml: "style=mosaic", "budget=60s", "objective.style_weight=3". The run's
-    folder is outputs/python/TIME, or "run_dir=FOLDER". Raises FastStyleError.
+    folder is outputs/python/TIME, or "run_dir=FOLDER". `callbacks` are Lightning's. Raises FastStyleError.
     """
-    return fit(compose(f"run_dir=outputs/python/{time.strftime('%Y-%m-%d_%H-%M-%S')}", *overrides))
+    return fit(compose(f"run_dir=outputs/python/{time.strftime('%Y-%m-%d_%H-%M-%S')}", *overrides), callbacks)
 
 
 def compose(*overrides: str) -> DictConfig:
