@@ -193,7 +193,7 @@ async function paintPhoto() {
 }
 
 function described({ width, height }, { style }, share) {
-  return `${style} at ${Math.round(100 * share)} %, ${width} × ${height} pixels`;
+  return `${style.replaceAll("_", " ")} at ${Math.round(100 * share)} %, ${width} × ${height} pixels`;
 }
 
 const strength = () => Number(at("strength").value) / 100;

@@ -8,6 +8,7 @@ import importlib.util
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -146,9 +147,10 @@ def in_fewer_bits(values: np.ndarray) -> list[tuple[np.ndarray, float]]:
 
 
 def with_integers(model):
-    """The model with its convolutions, but for the first and the last, which see and make colours, in 8 bits.
+    """The model with its convolutions in 8 bits, but for the first, which sees colours, and those of the way up.
 
-    Ranges of activations are those of sample photos and procedural images; weights have a scale for each channel.
+    These are a third of the time, and cost 9 dB of 39. Ranges of activations are those of sample photos and procedural
+    images; weights have a scale for each channel.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -160,7 +162,8 @@ def with_integers(model):
         def get_next(self) -> dict | None:
             return next(self.inputs, None)
 
-    convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    way_down = takewhile(lambda node: node.op_type not in ("Resize", "ConvTranspose"), model.graph.node)
+    convolutions = [node.name for node in way_down if node.op_type == "Conv"]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         quantize_static(
@@ -169,7 +172,7 @@ def with_integers(model):
             Photos(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
-            nodes_to_exclude=[convolutions[0], convolutions[-1]],
+            nodes_to_quantize=convolutions[1:],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
