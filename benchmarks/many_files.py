@@ -3,9 +3,9 @@
     python -m benchmarks.many_files PHOTOS --output benchmarks/results/many_files.json
 
 Paints the first --count photos under a folder by checkpoints/mosaic.safetensors, with `kill -9` when a third is there,
-once more to the end, and a third time, when there is nothing to do. No picture may be damaged, or be written again after
-the kill. Images/s are of the second run without its start, which is what the third run takes, on a machine that may be
-busy; so there are images for a second of processor time, too: what a core does that has nothing else to do.
+once more to the end, and a third time, when there is nothing to do. No picture may be damaged, or be written again
+after the kill. Images/s are of the second run without its start, which is what the third run takes, on a machine that
+may be busy; so there are images for a second of processor time, too: what a core does that has nothing else to do.
 """
 
 import argparse
