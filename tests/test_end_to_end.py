@@ -578,6 +578,12 @@ def same_pixels(one, other):
     return np.array_equal(*(np.asarray(Image.open(io.BytesIO(data))) for data in (one, other)))
 
 
+def test_the_service_without_its_packages_says_what_to_install(run_here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    finished = run_here("fast_style/commands/serve.py", "models=checkpoints")
+    assert_one_line_error(finished, 'pip install "fast-style[serve]"')
+
+
 def test_two_inputs_of_one_output(run_here, model, photo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.gif", "a.gif.png"):
