@@ -90,7 +90,8 @@ def tone_error(stylized: Tensor, content_images: Tensor) -> Tensor:
     block = max(1, min(stylized.shape[-2:]) // 24)
     tones = []
     for images in (stylized, content_images):
-        luminance = torch.einsum("bchw,c->bhw", images.float(), images.new_tensor(LUMINANCE, dtype=torch.float32))
+        # No matrix product, which autocast would compute in bfloat16.
+        luminance = (images.float() * images.new_tensor(LUMINANCE, dtype=torch.float32)[:, None, None]).sum(1)
         tone = F.avg_pool2d(luminance[:, None], block).flatten(1)
         tones.append(tone - tone.mean(1, keepdim=True))
     covariance = (tones[0] * tones[1]).mean(1)

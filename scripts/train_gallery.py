@@ -70,8 +70,9 @@ Licence: MIT, like the code. We trained these models ourselves, on style picture
 - Loss network: {loss_network}.
 - Start: {start}.
 
-`super_resolution/x4.safetensors` enlarges pictures four times, photos or what a style paints of a small copy (`infer.py upscale=`): trained
-by `train.py task=super_resolution`, see [docs/method.md](../docs/method.md#super-resolution).
+`super_resolution/x4.safetensors` enlarges pictures four times, photos or what a style paints of a small copy
+(`infer.py upscale=`): trained by `train.py task=super_resolution`, see
+[docs/method.md](../docs/method.md#super-resolution).
 """
 ROW = (
     '| {name} | <img src="{picture}" height="128"> | <img src="{name}.jpg" height="128"> | {content:.3f} | {style:.3f} '

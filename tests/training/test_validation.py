@@ -40,6 +40,10 @@ def test_what_is_left_of_a_photo(photos):
     assert likeness(1 - photos, photos)["tone"].item() == pytest.approx(-1, abs=0.02)
     assert likeness(3 * photos, photos)["ssim"] == likeness((3 * photos).clamp(0, 1), photos)["ssim"], "as written"
     assert likeness(photos[..., :10], photos[..., :10]).keys() == {"tone"}
+    half = (photos + 0.1).sqrt()
+    exact = likeness(half, photos)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert likeness(half, photos) == exact, "in float32 whatever the precision of the rest"
 
 
 def test_a_painting_that_is_everywhere_the_same_varies_little(loss_of):
