@@ -16,7 +16,7 @@ import argparse
 import json
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -25,13 +25,14 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
-from fast_style.checkpoint import load_transformer, read_metadata
+from fast_style.checkpoint import load_network, read_metadata
 from fast_style.data.images import find_images, read_on_white
-from fast_style.data.styles import style_pictures
+from fast_style.data.styles import find_styles, style_pictures
 from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.inference.stylize import stylize
 from fast_style.losses import gram_matrix, relative_error, tone_error
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
+from fast_style.networks.multi_style import MultiStyleNet
 
 SIDE = 384
 JUDGES = {
@@ -81,22 +82,28 @@ def summary(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     return result
 
 
-def judge_model(judge: Judge, ckpt: str, photos: Sequence[Path]) -> dict:
-    metadata = read_metadata(ckpt)
-    transformer = load_transformer(ckpt)[0]
-    paintings = [read_on_white(path) for path in style_pictures(metadata["config"]["style"])]
-    pictures, originals = [], []
-    for path in track(photos, f"judging {Path(ckpt).stem}"):
-        photo = read_on_white(path)
-        pictures.append(judge(paintings, photo, stylize(transformer, photo[None])[0]))
-        originals.append(judge(paintings, photo, photo))
-    return {
-        "model": ckpt,
-        "painting": metadata["style"],
-        **summary(pictures),
-        "photos as output": summary(originals),
-        "losses": metadata["losses"],
-    }
+def judge_model(judge: Judge, ckpt: str, photos: Sequence[Path]) -> Iterator[dict]:
+    """What is found of each style of a release file."""
+    network, metadata = load_network(ckpt)[0], read_metadata(ckpt)
+    if isinstance(network, MultiStyleNet):
+        found = find_styles(metadata["config"]["styles"])
+        styles = [(name, paths, network.transformer_for(name)) for name, paths in found.items()]
+    else:
+        styles = [(metadata["style"]["name"], style_pictures(metadata["config"]["style"]), network)]
+    for name, paths, transformer in styles:
+        paintings = [read_on_white(path) for path in paths]
+        pictures, originals = [], []
+        for path in track(photos, f"judging {name}"):
+            photo = read_on_white(path)
+            pictures.append(judge(paintings, photo, stylize(transformer, photo[None])[0]))
+            originals.append(judge(paintings, photo, photo))
+        yield {
+            "model": ckpt,
+            "style_name": name,
+            **summary(pictures),
+            "photos as output": summary(originals),
+            "losses": metadata["losses"],
+        }
 
 
 def main() -> None:
@@ -117,8 +124,9 @@ def main() -> None:
         for path in (find_images(item)[-args.count :] if Path(item).is_dir() else [Path(item)])
     ]
     for ckpt in args.ckpt:
-        models.append(judge_model(judge, ckpt, photos))
-        print(json.dumps(models[-1], indent=1))
+        for found in judge_model(judge, ckpt, photos):
+            models.append(found)
+            print(json.dumps(found, indent=1), flush=True)
     for triple in args.pictures:
         if triple.count(",") != 2:
             raise FastStyleError(f"--pictures {triple}: must be PAINTING,PHOTO,PICTURE")
