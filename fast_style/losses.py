@@ -90,12 +90,17 @@ def tone_error(stylized: Tensor, content_images: Tensor) -> Tensor:
     block = max(1, min(stylized.shape[-2:]) // 24)
     tones = []
     for images in (stylized, content_images):
-        luminance = torch.einsum("bchw,c->bhw", images.float(), images.new_tensor(LUMINANCE, dtype=torch.float32))
-        tone = F.avg_pool2d(luminance[:, None], block).flatten(1)
+        tone = F.avg_pool2d(luminance(images), block).flatten(1)
         tones.append(tone - tone.mean(1, keepdim=True))
     covariance = (tones[0] * tones[1]).mean(1)
     deviations = [(tone.square().mean(1) + FLAT**2).sqrt() for tone in tones]
     return 1 - covariance / (deviations[0] * deviations[1])
+
+
+def luminance(images: Tensor) -> Tensor:
+    """The luma of RGB images, (B, 3, H, W) -> (B, 1, H, W) float32."""
+    weights = images.new_tensor(LUMINANCE, dtype=torch.float32)
+    return torch.einsum("bchw,c->bhw", images.float(), weights)[:, None]
 
 
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601

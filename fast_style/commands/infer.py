@@ -10,8 +10,9 @@ from fast_style.checkpoint import fingerprint, load_network
 from fast_style.commands import run
 from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision, why_not_compiled
-from fast_style.inference.files import MAKER, draw_textures, stylize_photos
+from fast_style.inference.files import MAKER, draw_textures, stylize_moving, stylize_photos
 from fast_style.inference.painters import check_meaning, painters
+from fast_style.inference.video import is_clip
 from fast_style.keys import Infer, check_keys
 from fast_style.networks.fast_layers import accelerate
 
@@ -46,6 +47,8 @@ def infer(cfg: DictConfig) -> None:
 
     if config["input"] is None:
         written, failures = draw_textures(config, ready(network), own, precision, maker), []
+    elif is_clip(config["input"]):
+        written, failures = stylize_moving(config, painters(config, network, own, ready), precision, maker), []
     else:
         written, failures = stylize_photos(config, painters(config, network, own, ready), precision, maker)
     print(f"wrote {written[0]}" if len(written) == 1 else f"wrote {len(written)} images")
