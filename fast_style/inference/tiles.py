@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from fast_style.errors import FastStyleError
 from fast_style.hardware import autocast
 from fast_style.inference.blending import Combined
-from fast_style.inference.strokes import Strokes, pooled, pooling
+from fast_style.inference.strokes import Strokes, pooled, pooling, without
 from fast_style.inference.windows import Window, cut, windows
 from fast_style.networks.fast_layers import moments
 from fast_style.networks.transformer_net import (
@@ -196,9 +196,8 @@ class Painting:
 
     def __init__(self, network: nn.Module, tile: int, advance: Callable[[float], object]):
         self.network, self.tile, self.advance = network, tile, advance
-        self.passes = 1 + sum(
-            isinstance(module, InstanceNorm | ResidualBlock | Strokes) for module in network.modules()
-        )
+        kinds = InstanceNorm, ResidualBlock, Strokes, Strokes  # which take two
+        self.passes = 1 + sum(isinstance(module, kind) for module in network.modules() for kind in kinds)
 
     def of(self, image: LazyMap, network: nn.Module | None = None) -> LazyMap:
         """The picture (1, 3, H, W) of an image in [0, 1]; values may leave [0, 1]."""
@@ -212,10 +211,16 @@ class Painting:
 
                 return LazyMap(image.size, 1, read)
             case Strokes() as strokes if strokes.small_size(image.size) != image.size:
-                sketch = strokes.sketch(self.smaller(image, strokes.small_size(image.size)))
-                return LazyMap(
-                    image.size, 1, lambda window: strokes.refine(sketch, image.read(window), image.size, window)
-                )
+                small = strokes.small_size(image.size)
+                sketch = strokes.sketch(self.smaller(image, small))
+
+                def refined(sketch: Tensor) -> LazyMap:
+                    return LazyMap(
+                        image.size, 1, lambda window: strokes.refine(sketch, image.read(window), image.size, window)
+                    )
+
+                again = self.of(refined(sketch), strokes.network).then(lambda maps: maps.float().clamp(0, 1))
+                return refined(without(sketch, self.smaller(again, small))).plus(again)
             case Strokes() as strokes:
                 return self.of(image, strokes.network)
             case TransformerNet() as transformer:
@@ -275,8 +280,8 @@ class Painting:
                 file.write(window, maps)
         return LazyMap(x.size, x.step, file.read) if file else x
 
-    def windows(self, x: LazyMap) -> Iterator[Window]:
-        found = list(windows(x.size, max(1, self.tile // x.step)))
+    def windows(self, x: LazyMap, side: int | None = None) -> Iterator[Window]:
+        found = list(windows(x.size, side or max(1, self.tile // x.step)))
         for window in found:
             yield window
             self.advance(1 / len(found) / self.passes)
@@ -284,14 +289,14 @@ class Painting:
     def smaller(self, image: LazyMap, size: tuple[int, int]) -> Tensor:
         """An image resized, (1, 3, *size)."""
         factor = pooling(image.size, size)
-        found = torch.empty(1, 3, *(-(-length // factor) for length in image.size))
-        tile = max(1, self.tile // factor)
-        for window in windows(found.shape[2:], tile):
-            part = tuple(
-                range(side.start * factor, min(side.stop * factor, length))
-                for side, length in zip(window, image.size, strict=True)
-            )
-            cut(found, window).copy_(pooled(image.read(part), factor))
+        found, side = None, max(1, self.tile // factor) * factor
+        for window in self.windows(image, side):
+            part = pooled(image.read(window), factor)
+            if found is None:
+                found = part.new_empty(1, 3, *(-(-length // factor) for length in image.size))
+            corner = (place.start // factor for place in window)
+            place = tuple(range(start, start + length) for start, length in zip(corner, part.shape[2:], strict=True))
+            cut(found, place).copy_(part)
         return resize_bicubic(found, size)
 
 
