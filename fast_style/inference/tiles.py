@@ -338,8 +338,12 @@ def stylize_in_tiles(
 
 def tileable(network: nn.Module) -> bool:
     """Whether a network is one that is painted in tiles, or combines such."""
-    parts = network.networks if isinstance(network, Combined) else [getattr(network, "network", network)]
-    return all(isinstance(part, TransformerNet) or (part is not network and tileable(part)) for part in parts)
+    match network:
+        case Combined() as combined:
+            return all(map(tileable, combined.networks))
+        case Strokes() as strokes:
+            return tileable(strokes.network)
+    return isinstance(network, TransformerNet)
 
 
 def bytes_a_pixel(network: nn.Module, precision: str, maps: int) -> int:
