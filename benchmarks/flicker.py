@@ -2,11 +2,12 @@
 
     python -m benchmarks.flicker --ckpt MODEL ... [--photos FILE ...] [--size 256] [--output FILE.json]
 
-A clip is a window that moves over a photo (bicubic): it pans by (1.3, 0.7) pixels a frame, it zooms in by 1 % a frame with
-a turn of half a degree, or it stands still while every frame has other noise, of a deviation of one level of 255. The motion is
-affine, so where a pixel was in the frame before is known exactly. The warping error (Lai et al. 2018) is the root mean
-square, in levels of 255, of what a picture differs by from the one before moved along, over all pixels that both have;
-`photo` is that of the clip itself, which interpolation and noise cost. `most`: the largest difference under noise.
+A clip is a window that moves over a photo (bicubic): it pans by (1.3, 0.7) pixels a frame, it zooms in by 1 % a frame
+with a turn of half a degree, or it stands still while every frame has other noise, of a deviation of one level of 255.
+The motion is affine, so where a pixel was in the frame before is known exactly. The warping error (Lai et al. 2018) is
+the root mean square, in levels of 255, of what a picture differs by from the one before moved along, over all pixels
+that both have; `photo` is that of the clip itself, which interpolation and noise cost. `most`: the largest difference
+under noise.
 """
 
 import argparse
@@ -53,7 +54,7 @@ MOTIONS = {"pan": (pan, 0.0), "zoom": (zoom, 0.0), "noise": (still, NOISE)}
 
 
 def seen(image: Tensor, motion: Tensor, size: int) -> Tensor:
-    """What a window (1, 3, size, size) sees of an image; its corners are at -1 and 1 where `motion` (3, 3) leaves it."""
+    """What a window (1, 3, size, size) sees of an image, with corners at -1 and 1, where `motion` (3, 3) puts it."""
     grid = F.affine_grid(motion[None, :2], (1, 3, size, size), align_corners=False)
     return F.grid_sample(image, grid, "bicubic", align_corners=False)
 

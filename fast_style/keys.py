@@ -224,6 +224,7 @@ class Train:
     styles: Any = shape(optional(texts_or_named_texts))
     identity_share: Number = within(0, 0.5)
     diversity_weight: Number = at_least(0)
+    stability_weight: Number = at_least(0)
     batch_size: int = at_least(1)
     image_size: int = at_least(1)
     short_side: int | None = at_least(1)
