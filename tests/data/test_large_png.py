@@ -51,7 +51,7 @@ def test_a_large_file_is_made_smaller_while_it_is_read(tmp_path, monkeypatch, mo
     if alpha is not None:
         assert (alpha - opacity).abs().max() <= 1.01 / 255
         found, wanted = found * alpha, wanted * opacity  # colours that are hardly seen are hardly known
-    assert (found - wanted).abs().max() <= 1.6 / 255
+    assert (found - wanted).abs().max() <= 2.1 / 255
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(ImageError, match="a.png: image file is truncated"):
