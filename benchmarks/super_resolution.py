@@ -35,7 +35,8 @@ from fast_style.inference.stylize import stylize
 from fast_style.losses import relative_error
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.upscaler import Upscaler, resize_bicubic
-from fast_style.training.super_resolution import degrade, fidelity
+from fast_style.training.super_resolution import degrade
+from fast_style.training.validation import fidelity
 
 LAYERS = {"vgg16_caffe": "relu2_2", "distilled": "relu2_1"}
 

@@ -13,7 +13,7 @@ FlopCounterMode), against the product of two large matrices in the same precisio
 the default step inside of pl.Trainer, and with --photos `loader` says how many crops a second one process reads. On a
 GPU, also larger batches.
 
-    python -m benchmarks.train_step --device cuda --photos COCO288 --weights VGG16_CAFFE.pth --whole 4 64
+    python -m benchmarks.train_step --device cuda --photos COCO --weights VGG16_CAFFE.pth --whole 4 64
 
 trains `experiment=johnson2016` besides, once for each batch size, on as many images as the paper (40,000 steps of 4),
 with the learning rate times the root of the batches' ratio: `whole` has the seconds and the held-out losses.

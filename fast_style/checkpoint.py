@@ -8,7 +8,9 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Collection, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,11 +47,13 @@ def task_of(record: dict) -> str:
     return task if isinstance(task, str) else task["name"]
 
 
-def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> nn.Module:
+def build_network(
+    record: dict, state_dict: dict[str, Tensor] | None = None, modules: Collection[str] = ()
+) -> nn.Module:
     """The untrained network of a config or of a release file's metadata; one of several styles needs its state, too.
 
-    A network of the user's own, `_target_: module.Class` in its model=, is built if the module has been imported;
-    nothing is imported because a file says so.
+    A network of the user's own, `_target_: module.Class` in its model=, is built if `modules` has its module: a file
+    decides on no call by itself, not even of a function that is there already, as os.system is.
     """
     arguments, task = dict(record[section_of(record)]), task_of(record)
     if task in GENERATOR_TASKS:
@@ -63,9 +67,9 @@ def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> 
     if (target := arguments.pop("_target_", None)) is None:
         return TransformerNet(**arguments)
     module, _, name = target.rpartition(".")
-    if module not in sys.modules:
+    if module not in modules:
         raise CheckpointError(f"it holds a {target}: give modules=[{module}], if you trust that code")
-    return getattr(sys.modules[module], name)(**arguments)
+    return getattr(import_module(module), name)(**arguments)
 
 
 def section_of(record: dict) -> str:
@@ -75,10 +79,15 @@ def section_of(record: dict) -> str:
 
 
 def save_release(
-    path: str | Path, network: nn.Module, config: dict, styles: dict[str, list[Path]], losses: dict[str, float]
+    path: str | Path,
+    network: nn.Module,
+    config: dict,
+    styles: dict[str, list[Path]],
+    losses: dict[str, float],
+    environment: dict[str, str | None] | None = None,
 ) -> None:
-    """Write a network to safetensors, with the resolved config, its styles' names, pictures and hashes, losses and
-    versions. A network of no style has a name for its pictures, style.name of the config."""
+    """Write a network to safetensors, with the resolved config, its styles' names, pictures and hashes, losses,
+    versions, and what trained it. A network of no style has a name for its pictures, style.name of the config."""
     section = section_of(config)
     described = [describe_style(name, pictures) for name, pictures in styles.items()]
     described = described or [{"name": config["style"]["name"]}]
@@ -89,6 +98,7 @@ def save_release(
         **({"styles": described} if task_of(config) == "multi_style" else {"style": described[0]}),
         "losses": losses,
         "versions": versions(),
+        "environment": environment or {},
         "config": config,
     }
     write_safetensors(path, network.state_dict(), metadata)
@@ -150,33 +160,46 @@ def read_metadata(path: str | Path) -> dict:
         raise CheckpointError(f"{path} is not a release file of this project ({FORMAT})")
     try:
         return {key: value if key == "format" else json.loads(value) for key, value in metadata.items()}
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of more digits than Python reads are ValueErrors, too
         raise CheckpointError(f"the metadata of {path} is damaged: {error}") from error
 
 
-def load_network(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, str]:
+def load_network(path: str | Path, key: str = "ckpt", modules: Collection[str] = ()) -> tuple[nn.Module, str]:
     """The network of a release file, or of the one in a run's folder, or of a Lightning .ckpt, in eval mode, and the
     name of its style: what its pictures are called by.
 
-    Only tensors and plain data are read; nothing in the file is executed. Raises CheckpointError, with the config `key`
-    that named a missing file.
+    Only tensors and plain data are read; nothing in the file is executed. Of networks that are no part of this package
+    only those in `modules` are built. Raises CheckpointError, with the config `key` that named a missing file.
     """
     path = find_model(path, key)
     if path.suffix == ".ckpt":
         checkpoint, state_dict = read_lightning(path)
-        record = checkpoint["hyper_parameters"]["config"] | {"names": checkpoint["hyper_parameters"].get("names")}
+        record = dict(checkpoint["hyper_parameters"]["config"]) | {"names": checkpoint["hyper_parameters"].get("names")}
     else:
         record = read_metadata(path)
-        state_dict = load_file(path)
     try:
+        if path.suffix != ".ckpt":
+            state_dict = load_file(path)
         check_tensors(record[section_of(record)], lambda: build_network(record, state_dict), state_dict)
-        network = build_network(record, state_dict)
+        network = build_network(record, state_dict, modules)
         network.load_state_dict(state_dict)
-        return network.eval(), "" if task_of(record) == "multi_style" else str(record["style"]["name"])
+        several = task_of(record) == "multi_style"
+        names = network.names if several else [str(record["style"]["name"])]
+        check_names(names)
+        return network.eval(), "" if several else names[0]
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError, FastStyleError) as error:
-        raise CheckpointError(f"{path} does not fit this version's networks: {error!r}") from error
+        raise CheckpointError(f"{path}: {one_line(error):.500}") from error
+    except Exception as error:  # networks raise whatever arguments of any kind make them stumble over
+        raise CheckpointError(f"{path} does not fit this version's networks: {error!r:.200}") from error
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise CheckpointError for names of styles that lead out of the folder of the pictures that are called by them."""
+    for name in names:
+        if not (
+            isinstance(name, str) and name.isprintable() and "/" not in name and "\\" not in name and len(name) < 200
+        ):
+            raise CheckpointError(f"a style is called {name!r:.100}, which is no name for a file")
 
 
 def check_tensors(arguments: dict, build: Callable[[], nn.Module], state_dict: dict[str, Tensor]) -> None:
@@ -220,14 +243,27 @@ def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, st
 def read_lightning(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     """A Lightning checkpoint of a training, and the weights of its network. Raises CheckpointError."""
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        config = checkpoint["hyper_parameters"]["config"]
+        checkpoint = load_plain(path)
+        config = dict(checkpoint["hyper_parameters"]["config"])
         prefix = PREFIXES.get(task_of(config), "transformer.")
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         return checkpoint, weights
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
         reason = f"it has no {error}" if isinstance(error, KeyError) else one_line(error)
         raise CheckpointError(f"{path} is not a Lightning checkpoint of this project: {reason}") from error
+
+
+def load_plain(path: str | Path) -> object:
+    """Tensors and plain data that torch.save wrote; nothing in the file is executed.
+
+    Raises CheckpointError for an archive that holds more than the file has bytes, as those of torch.save never do, and
+    a dozen other types for files that are none.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > Path(path).stat().st_size:
+                raise CheckpointError("it is packed: unpacked it would be larger than the file")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 USAGE = """\

@@ -3,6 +3,7 @@
 import ctypes
 import math
 import os
+import platform
 import re
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,15 @@ def pick_device(name: str = "auto") -> torch.device:
         return torch.device(name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise FastStyleError(f"device={name} cannot be used here: {one_line(error)}") from error
+
+
+def describe_device(device: torch.device) -> str:
+    """The GPU's name, or the CPU's and how many threads PyTorch has on it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    cpu = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.machine()
+    return f"{cpu}, {threads} thread{'s' * (threads != 1)}"
 
 
 def pick_precision(name: str, device: torch.device) -> str:

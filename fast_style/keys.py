@@ -236,6 +236,7 @@ class Train:
     data_parallel: bool
     compile: bool | str = choice("auto", True, False)
     preview_every: int = at_least(1)
+    lbfgs_iterations: int = at_least(0)
     checkpoint_every: int = at_least(1)
     ckpt_path: Text | None
     photo: Text | None
@@ -256,7 +257,7 @@ class Train:
 
 @dataclass
 class Infer:
-    ckpt: Text
+    ckpt: Any = shape(texts)
     input: Text | None
     output: Text | None
     style: Any = shape(optional(text_or_named(number)))
@@ -274,6 +275,31 @@ class Infer:
     modules: list[str] | None = field(metadata={"none": []})
     compile: bool
     batch_size: int = at_least(1)
+    device: Text
+    precision: str = choice(*PRECISIONS)
+
+
+@dataclass
+class Export:
+    ckpt: Text
+    format: str = choice("onnx", "torch")
+    output: Text | None
+    precision: str = choice("float32", "float16", "int8")
+    uint8: bool
+    modules: list[str] | None = field(metadata={"none": []})
+
+
+@dataclass
+class Serve:
+    models: Any = shape(texts)
+    host: Text
+    port: int = at_least(0)
+    max_bytes: int = at_least(1)
+    max_pixels: int = at_least(1)
+    max_size: int = at_least(1)
+    at_once: int = at_least(1)
+    waiting: int = at_least(0)
+    timeout: Number = more_than(0)
     device: Text
     precision: str = choice(*PRECISIONS)
 
@@ -366,6 +392,8 @@ def take(declared: Field, value: object, typed: DictConfig) -> object:
     rules, kind = declared.metadata, kind_of(declared)
     if kind is Any:
         return rules["shape"](value) if "shape" in rules else value
+    if kind is bool and not isinstance(value, bool):  # OmegaConf takes 3 for true
+        raise ValueError(must_be(kind, rules, value))
     try:
         # ${ would be an interpolation, and those are resolved by now.
         typed[declared.name] = value.replace("${", r"\${") if isinstance(value, str) else value

@@ -99,8 +99,9 @@ def tone_error(stylized: Tensor, content_images: Tensor) -> Tensor:
 
 def luminance(images: Tensor) -> Tensor:
     """The luma of RGB images, (B, 3, H, W) -> (B, 1, H, W) float32."""
-    weights = images.new_tensor(LUMINANCE, dtype=torch.float32)
-    return torch.einsum("bchw,c->bhw", images.float(), weights)[:, None]
+    # No matrix product, which autocast would compute in bfloat16.
+    weights = images.new_tensor(LUMINANCE, dtype=torch.float32)[:, None, None]
+    return (images.float() * weights).sum(1, keepdim=True)
 
 
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -254,7 +255,7 @@ class PerceptualLoss(nn.Module):
     def _means(
         self, stylized: Tensor, content_images: Tensor, content_features: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        terms = self.per_image(stylized, content_images, content_features, dict(self.named_buffers(recurse=False)))
+        terms = self.per_image(stylized, content_images, content_features)
         return {name: value.mean() for name, value in terms.items()}
 
     def per_image(
@@ -262,9 +263,11 @@ class PerceptualLoss(nn.Module):
         stylized: Tensor,
         content_images: Tensor,
         content_features: dict[str, Tensor],
-        style_grams: dict[str, Tensor],
+        style_grams: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """The terms of every image, (B,), where `style_grams` has one style, (1, C, C), or one for each, (B, C, C)."""
+        """The terms of every image, (B,). Instead of its own `style_grams` may have one style, (1, C, C), or one for
+        each image, (B, C, C)."""
+        style_grams = style_grams or dict(self.named_buffers(recurse=False))
         # Under autocast the image arrives in bfloat16, which is coarser than 8 bits a channel.
         stylized = stylized.float()
         features = self._features(stylized, {*self.style_layers, *self.content_layers})

@@ -17,6 +17,7 @@ from fast_style.errors import one_line
 
 PLUGINS = {  # what our configs take from plugins that nobody needs but for them
     "hydra/launcher/joblib": "hydra-joblib-launcher",
+    "hydra/launcher/ray": "hydra-ray-launcher",
     "hydra/launcher/submitit_slurm": "hydra-submitit-launcher",
 }
 

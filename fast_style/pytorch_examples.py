@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fast_style.checkpoint import FORMAT, CheckpointError, versions, write_safetensors
+from fast_style.checkpoint import FORMAT, CheckpointError, load_plain, versions, write_safetensors
 from fast_style.data.styles import file_sha256
 from fast_style.errors import one_line
 from fast_style.networks.transformer_net import TransformerNet
@@ -48,12 +48,20 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
-        state_dict = torch.load(path, map_location="cpu", weights_only=True)
+        state_dict = load_plain(path)
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
         raise CheckpointError(f"{path} holds no weights: {one_line(error)}") from error
-    if not isinstance(state_dict, dict) or not all(isinstance(tensor, Tensor) for tensor in state_dict.values()):
+    if not isinstance(state_dict, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state_dict.items()
+    ):
         raise CheckpointError(f"{path} holds no state dict, tensors by name")
+    if other := [name for name, tensor in state_dict.items() if not is_plain(tensor)]:
+        raise CheckpointError(f"{path}: {other[0]!r} holds no numbers that could be weights")
     return {name: tensor for name, tensor in state_dict.items() if not name.endswith(STATISTICS)}
+
+
+def is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_complex()
 
 
 def convert(path: Path, theirs: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict]:
@@ -63,7 +71,13 @@ def convert(path: Path, theirs: dict[str, Tensor]) -> tuple[dict[str, Tensor], d
     expected = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
     if other := sorted(set(expected) ^ set(theirs)):
         where = "has no" if other[0] in expected else "has a"
-        raise CheckpointError(f"{path} is not of pytorch/examples fast_neural_style: it {where} {other[0]}")
+        name = other[0] if other[0].isprintable() else repr(other[0])
+        raise CheckpointError(f"{path} is not of pytorch/examples fast_neural_style: it {where} {name:.100}")
+    other_shapes = CheckpointError(f"{path}: its tensors have other shapes than those of pytorch/examples")
+    # A file of a few bytes may state tensors of any size.
+    larger = sum(tensor.numel() for tensor in theirs.values()) > path.stat().st_size
+    if larger or any(theirs[name].ndim != (4 if name.endswith("conv2d.weight") else 1) for name in expected):
+        raise other_shapes
     channels = [len(theirs[f"conv{index}.conv2d.bias"]) for index in (1, 2, 3)]
     kernels = [theirs[f"{layer}.weight"].shape[-1] for layer in (layers[0], layers[-1])]
     model = {
@@ -71,20 +85,22 @@ def convert(path: Path, theirs: dict[str, Tensor]) -> tuple[dict[str, Tensor], d
         "upsampling": "nearest", "padding": "reflect", "output": "linear", "noise": False,
         "skips": False,
     }  # fmt: skip
-    network = TransformerNet(**model)
+    with torch.device("meta"):
+        network = TransformerNet(**model)
     ours = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.InstanceNorm2d)]
     state_dict = {
-        f"{name}.{kind}": theirs[f"{layer}.{kind}"].float()
+        f"{name}.{kind}": theirs[f"{layer}.{kind}"]
         for name, layer in zip(ours, layers, strict=True)
         for kind in ("weight", "bias")
     }
+    if {name: tensor.shape for name, tensor in network.state_dict().items()} != {
+        name: tensor.shape for name, tensor in state_dict.items()
+    }:
+        raise other_shapes
+    state_dict = {name: tensor.float() for name, tensor in state_dict.items()}
     state_dict[f"{ours[0]}.weight"] = 255 * state_dict[f"{ours[0]}.weight"]
     for kind in ("weight", "bias"):
         state_dict[f"{ours[-1]}.{kind}"] = state_dict[f"{ours[-1]}.{kind}"] / 255
-    try:
-        network.load_state_dict(state_dict)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: its tensors have other shapes than those of pytorch/examples") from error
     return state_dict, model
 
 

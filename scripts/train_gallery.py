@@ -12,7 +12,6 @@ config, for all runs. A run that is in --runs already is not trained again, so a
 import argparse
 import json
 import os
-import platform
 import re
 import shlex
 import subprocess
@@ -21,7 +20,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 from safetensors.torch import load_file, save
@@ -34,11 +32,12 @@ from fast_style.data.images import find_images, read_image, read_on_white, resiz
 from fast_style.data.sample_photos import sample_photo
 from fast_style.data.styles import file_sha256
 from fast_style.errors import FastStyleError
-from fast_style.hardware import pick_device
+from fast_style.hardware import describe_device, pick_device
 from fast_style.inference.stylize import stylize
 from fast_style.networks.transformer_net import TransformerNet
 from fast_style.overrides import quoted
 from fast_style.training.callbacks import parse_duration
+from fast_style.training.record import commit
 from fast_style.training.warm_start import SHIPPED
 from fast_style.writing import write_whole
 
@@ -70,6 +69,10 @@ Licence: MIT, like the code. We trained these models ourselves, on style picture
 - Content images: {data}.
 - Loss network: {loss_network}.
 - Start: {start}.
+
+`super_resolution/x4.safetensors` enlarges pictures four times, photos or what a style paints of a small copy
+(`infer.py upscale=`): trained by `train.py task=super_resolution`, see
+[docs/method.md](../docs/method.md#super-resolution).
 """
 ROW = (
     '| {name} | <img src="{picture}" height="128"> | <img src="{name}.jpg" height="128"> | {content:.3f} | {style:.3f} '
@@ -123,30 +126,6 @@ class Run:
         return json.loads((self.model.parent / "recipe.json").read_text())
 
 
-def commit() -> str:
-    """The commit of this checkout, and whether what trains was changed since."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        changes = git("status", "--porcelain", "--", "train.py", "fast_style", "configs")
-        return git("rev-parse", "--short", "HEAD") + ("+changes" if changes else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def machine(overrides: tuple[str, ...]) -> str:
-    """What trains here: the GPU, or the CPU and its threads."""
-    device = pick_device("cpu" if "trainer.accelerator=cpu" in overrides else "auto")
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    cpu = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.machine()
-    return f"{cpu}, {threads} thread{'s' * (threads != 1)}"
-
-
 def train(run: Run) -> None:
     """Train a run unless its model is there. Raises FastStyleError if that is another run's, or the training fails."""
     folder = run.model.parent
@@ -155,7 +134,8 @@ def train(run: Run) -> None:
             raise FastStyleError(f"{folder} holds the model of another command or backbone: delete it, or give --runs")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    record = run.recipe | {"commit": commit(), "machine": machine(run.overrides)}
+    device = pick_device("cpu" if "trainer.accelerator=cpu" in run.overrides else "auto")
+    record = run.recipe | {"commit": commit() or "unknown", "machine": describe_device(device)}
     (folder / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
     run_training(run.arguments, folder)
 

@@ -5,6 +5,7 @@ import pickle
 import platform
 import resource
 import time
+import zipfile
 
 import pytest
 import torch
@@ -270,3 +271,50 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
     with pytest.raises(CheckpointError, match="not a Lightning checkpoint"):
         load_transformer(path)
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_file_calls_nothing_that_is_there(release, tmp_path):
+    """Neither a function of the interpreter's own modules nor a class that the user did not name."""
+    path, executed = release()[1], tmp_path / "executed"
+    for call in ({"_target_": "os.makedirs", "name": str(executed)}, {"_target_": "os.system", "command": "exit"},
+                 {"_target_": "subprocess.Popen", "args": ["mkdir", str(executed)]}):  # fmt: skip
+        edit(path, "model", json.dumps(call))
+        with pytest.raises(CheckpointError, match=r"give modules=\[(os|subprocess)\], if you trust"):
+            load_network(path)
+    assert not executed.exists()
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a\nb", "\ud800", "x" * 300], ids=repr)
+def test_a_style_is_called_by_no_path(release, name):
+    """Its pictures are called by it: the name is one part of a file's."""
+    path = release()[1]
+    edit(path, "style", json.dumps({"name": name}))
+    with pytest.raises(CheckpointError, match="which is no name for a file") as error:
+        load_network(path)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_an_archive_does_not_fill_the_memory(tmp_path):
+    """A gigabyte of zeros, packed to a megabyte in the way of torch.save, whose own files are not packed."""
+    whole, packed = tmp_path / "whole.ckpt", tmp_path / "packed.ckpt"
+    torch.save({"state_dict": {"a": torch.zeros(2**20)}}, whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    with pytest.raises(CheckpointError, match="packed.ckpt is not .*: it is packed"):
+        load_network(packed)
+    with pytest.raises(CheckpointError, match="whole.ckpt is not .*: it has no 'hyper_parameters'"):
+        load_network(whole)
+
+
+def test_what_is_no_config(release, trained, tmp_path):
+    checkpoint = torch.load(trained / "last.ckpt", weights_only=True)
+    for config in (["a"], "a", None, checkpoint["hyper_parameters"]["config"] | {"model": {"channels": []}}):
+        torch.save(checkpoint | {"hyper_parameters": {"config": config}}, tmp_path / "a.ckpt")
+        with pytest.raises(CheckpointError, match="a.ckpt"):
+            load_network(tmp_path / "a.ckpt")
+    path = release()[1]
+    for text in ("9" * 5000, "[" * 10**5):
+        edit(path, "losses", text)
+        with pytest.raises(CheckpointError, match="metadata of .* is damaged"):
+            read_metadata(path)

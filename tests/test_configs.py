@@ -19,7 +19,7 @@ from fast_style.ancestors.tasks import TASKS
 from fast_style.ancestors.texture_synthesis import TextureLoss
 from fast_style.data.styles import find_style_images
 from fast_style.errors import FastStyleError
-from fast_style.keys import Infer, Optimize, Train, check_keys
+from fast_style.keys import Export, Infer, Optimize, Serve, Train, check_keys
 from fast_style.losses import ERRORS, PerceptualLoss
 from fast_style.networks.loss_network import LOSS_NETWORKS, load_loss_network
 from fast_style.networks.texture_generator import TextureGenerator
@@ -35,8 +35,8 @@ GROUPS = sorted(
     path for path in FILES if path.parent.parent == CONFIGS and path.parent.name not in ("experiment", "infer")
 )
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
-LAUNCHERS = {"local": ("joblib", {"n_jobs": -1}), "slurm": ("submitit_slurm", dict.fromkeys(
-    ("timeout_min", "gpus_per_node", "cpus_per_task", "mem_gb", "partition")))}  # fmt: skip
+LAUNCHERS = {"local": ("joblib", {"n_jobs": -1}), "ray_cluster": ("ray", {"ray": {}}), "slurm": ("submitit_slurm",
+    dict.fromkeys(("timeout_min", "gpus_per_node", "cpus_per_task", "mem_gb", "partition")))}  # fmt: skip
 
 # What a user has to say himself.
 MISSING = {"data.root": "/photos", "loss_network.weights": "weights.safetensors"}
@@ -79,8 +79,8 @@ def test_every_file_is_covered():
     assert groups == {
         "style", "data", "model", "generator", "upscaler", "loss_network", "objective", "trainer", "logger"
     }  # fmt: skip
-    assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "optimize.yaml"}
-    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + len(LAUNCHERS) + 3
+    assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "optimize.yaml", "export.yaml"}
+    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + len(LAUNCHERS) + 4
     assert all(len(files_of(group)) > 1 for group in groups), "a group exists only where there is a choice"
 
 
@@ -129,7 +129,7 @@ def test_every_key_is_declared_and_every_declared_key_is_one_of_a_config(resolve
 
     train = set.union(*(composed(resolved(f"data={path.stem}")) for path in files_of("data")))
     assert set(declared(Train)) == train
-    for command, keys in (("infer", Infer), ("optimize", Optimize)):
+    for command, keys in (("infer", Infer), ("export", Export), ("optimize", Optimize), ("serve", Serve)):
         assert set(declared(keys)) == composed(OmegaConf.to_container(compose_config(command)))
 
 
@@ -192,6 +192,7 @@ def test_values_as_they_are_taken(keys, key, value, expected):
     (Train, "precision", 16, "precision=16: choose from auto, 32-true, bf16-mixed, 16-mixed"),
     (Train, "compile", None, "compile=null: choose from auto, true, false"),
     (Train, "fast_layers", "maybe", "fast_layers=maybe: choose from true, false"),
+    (Train, "fast_layers", 3, "fast_layers=3: choose from true, false"),
     (Train, "scale", 3, "scale=3: choose from 2, 4, 8"), (Train, "scale", [2], "scale=[2]: choose from 2, 4, 8"),
     (Train, "model.channels", 5, "model.channels=5: must be a list, such as [A,B]"),
     (Train, "model.channels", [], "model.channels=[]: must be a list, such as [A,B]"),
@@ -238,7 +239,9 @@ def test_the_shipped_values_are_of_their_kinds(resolved, compose_config):
     for objective in files_of("objective"):
         check_keys(resolved(f"objective={objective.stem}"), Train)
     check_keys(OmegaConf.to_container(compose_config("infer", "ckpt=a")), Infer)
+    check_keys(OmegaConf.to_container(compose_config("export", "ckpt=a")), Export)
     check_keys(OmegaConf.to_container(compose_config("optimize"), resolve=True), Optimize)
+    check_keys(OmegaConf.to_container(compose_config("serve", "models=a")), Serve)
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)
@@ -262,6 +265,12 @@ def test_infer_composes(compose_config):
     cfg = compose_config("infer", "ckpt=a.safetensors", "input=a.jpg", return_hydra_config=True)
     assert cfg.hydra.output_subdir is None and cfg.hydra.run.dir == ".", "infer.py leaves nothing of Hydra's behind"
     assert OmegaConf.missing_keys(compose_config("infer")) == {"ckpt"}
+
+
+def test_export_composes(compose_config):
+    cfg = compose_config("export", return_hydra_config=True)
+    assert cfg.hydra.output_subdir is None and cfg.hydra.run.dir == ".", "nothing of Hydra's is left behind"
+    assert OmegaConf.missing_keys(compose_config("export")) == {"ckpt"}
 
 
 def test_nothing_is_missing_by_default(compose_config):
@@ -363,10 +372,12 @@ def test_trainers_stop_after_max_steps(resolved, path):
 
 @pytest.mark.parametrize("path", files_of("logger"), ids=relative)
 def test_loggers_write_into_the_run(resolved, path, tmp_path):
-    pytest.importorskip("tensorboard" if path.stem == "tensorboard" else "pytorch_lightning")
+    pytest.importorskip(path.stem if path.stem in ("mlflow", "tensorboard") else "pytorch_lightning")
     config = resolved(f"logger={path.stem}")["logger"]
+    if path.stem == "mlflow":  # which has one place for all runs
+        config["tracking_uri"] = f"sqlite:///{tmp_path}/mlflow.db"
     instantiate(config)
-    assert config["save_dir"] == str(tmp_path)
+    assert config.get("save_dir", str(tmp_path)) == str(tmp_path)
 
 
 def test_the_paper(resolved):

@@ -1,20 +1,24 @@
 """The real commands, as a user types them."""
 
 import csv
+import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import ROOT, TINY_RUN
 from PIL import Image
 from safetensors import safe_open
@@ -49,7 +53,7 @@ def assert_one_line_error(finished, *parts):
 
 def test_train_leaves_a_model_a_picture_and_a_resume_point(trained):
     left = {path.name for path in trained.iterdir()}
-    assert {"model.safetensors", "stylized.png", "last.ckpt", "logs", "previews"} <= left
+    assert {"model.safetensors", "stylized.png", "last.ckpt", "best.ckpt", "logs", "previews"} <= left
     assert [path.name for path in sorted((trained / "previews").iterdir())] == ["step_000002.png", "step_000004.png"]
     assert size_of(trained / "stylized.png") == (300, 451), "scikit-image's cat"
     metadata = read_metadata(trained / "model.safetensors")
@@ -58,6 +62,24 @@ def test_train_leaves_a_model_a_picture_and_a_resume_point(trained):
     with (trained / "logs" / "version_0" / "metrics.csv").open() as file:
         totals = [float(row["val/total_loss"]) for row in csv.DictReader(file) if row["val/total_loss"]]
     assert metadata["losses"]["val/total_loss"] == pytest.approx(totals[-1])
+
+
+def test_train_writes_down_what_it_was(trained):
+    """The resolved config, the machine, the code and the painting; the same in short in the release file; a log."""
+    metadata = read_metadata(trained / "model.safetensors")
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config == metadata["config"] and "${" not in (trained / "config.yaml").read_text()
+    record = json.loads((trained / "environment.json").read_text())
+    assert metadata["environment"] == {name: record[name] for name in ("commit", "machine", "platform")}
+    assert record["machine"] and record["packages"]["torch"] == version("torch") and "max_steps=4" in record["command"]
+    assert record["styles"] == [metadata["style"]]
+    if (ROOT / ".git").exists():
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+        assert head.startswith(record["commit"].removesuffix("+changes"))
+    log = (trained / "train.log").read_text()
+    assert [int(step) for step in re.findall(r"INFO step (\d+): .*total_loss", log)] == [2, 4, 4]
+    assert f"{metadata['losses']['val/total_loss']:.4g}" in log and f"wrote {trained}/model.safetensors" in log
+    assert "INFO" not in (trained / "stdout.txt").read_text()
 
 
 def test_train_says_what_to_do_next(trained):
@@ -101,11 +123,14 @@ def test_multirun_trains_every_style(run, tmp_path):
     assert [load_transformer(model)[1] for model in models] == ["mosaic", "ink_wash"]
 
 
-def test_a_job_that_fails_does_not_end_its_sweep(run, photo, tmp_path):
-    """Nor do two jobs log into one run of Weights & Biases, where the first has ended badly or well."""
+def test_a_job_that_fails_does_not_end_its_sweep(run, photo, tmp_path, monkeypatch):
+    """Nor do two jobs log into one run of Weights & Biases, where the first has ended badly or well; or stop for it."""
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # nobody is logged in
     pictures = [photo(tmp_path / name, 40, 40) for name in ("a.png", "b.png")]
     styles = f"style.image={pictures[0]},{tmp_path}/missing.png,{pictures[1]}"
-    options = ("style.style_size=32", "max_steps=2", "logger=wandb", f"hydra.sweep.dir={tmp_path}/sweep")
+    online = ("logger=wandb", "logger.mode=online")
+    options = ("style.style_size=32", "max_steps=2", *online, f"hydra.sweep.dir={tmp_path}/sweep")
     finished = run("train.py", "-m", styles, *TINY_RUN, *options)
     assert finished.returncode == 1 and "Traceback" not in finished.stderr, finished.stderr
     lines = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
@@ -114,6 +139,8 @@ def test_a_job_that_fails_does_not_end_its_sweep(run, photo, tmp_path):
     assert [folder.name for folder in folders] == ["0_a", "1_missing", "2_b"]
     assert [(folder / "model.safetensors").exists() for folder in folders] == [True, False, True]
     assert [len(list(folder.glob("wandb/offline-run-*/run-*.wandb"))) for folder in folders] == [1, 0, 1]
+    assert finished.stdout.count("this run is logged offline") == 2
+    assert b"model-" in next(folders[0].glob("wandb/offline-run-*/run-*.wandb")).read_bytes(), "the artifact"
     page = (tmp_path / "sweep" / "contact_sheet.html").read_text()
     assert f"contact sheet  {tmp_path}/sweep/contact_sheet.png\n" in finished.stdout
     assert page.count('alt="photo 1 by ') == 2 and page.count(f'failed">{lines[0]}<') == 1
@@ -128,6 +155,18 @@ def test_jobs_of_a_sweep_side_by_side(run, tmp_path):
     assert finished.returncode == 1 and "Traceback" not in finished.stderr, finished.stderr
     assert "missing.png: no such file" in (tmp_path / "sweep" / "0_missing" / "error.txt").read_text()
     assert (tmp_path / "sweep" / "1_mosaic" / "model.safetensors").exists()
+    assert (tmp_path / "sweep" / "contact_sheet.png").exists()
+
+
+@pytest.mark.slow
+def test_jobs_of_a_sweep_on_ray(run, tmp_path):
+    """On a cluster of this machine alone, begun for it."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason='pip install -e ".[ray]"')
+    ray = ("hydra/launcher=ray_cluster", "hydra.launcher.ray.init.address=null")
+    finished = run("train.py", "-m", *ray, "style=mosaic,ink_wash", "max_steps=2", *TINY_RUN,
+                   f"hydra.sweep.dir={tmp_path}/sweep")  # fmt: skip
+    assert finished.returncode == 0 and "Traceback" not in finished.stderr, finished.stderr
+    assert len(list((tmp_path / "sweep").glob("*/model.safetensors"))) == 2
     assert (tmp_path / "sweep" / "contact_sheet.png").exists()
 
 
@@ -451,7 +490,10 @@ def test_what_infer_made_is_no_input_and_stays(run_here, model, photo, tmp_path,
     finished = infer(other)
     assert "left out 6 that infer.py made" in finished.stdout and "wrote 6 images" in finished.stdout, finished.stderr
     finished = infer(model)
-    assert "left out 12 that infer.py made" in finished.stdout and "wrote 6 images" in finished.stdout, "its own, again"
+    assert "left out 12 that infer.py made" in finished.stdout
+    assert "wrote 0 images, skipped 6 that were done before" in finished.stdout, "its own, again"
+    finished = infer(model, "max_size=9")
+    assert "wrote 6 images" in finished.stdout and "skipped" not in finished.stdout, "its own, with other keys"
     before = {path: path.read_bytes() for path in (tmp_path / "photos").iterdir()}
     assert len(before) == 18
     assert_one_line_error(infer(rival), "and 5 more are there already, not by this model")
@@ -465,6 +507,81 @@ def test_what_infer_made_is_no_input_and_stays(run_here, model, photo, tmp_path,
     assert {path: path.read_bytes() for path in before} == before
     chained = run_here("infer.py", f"ckpt={rival}", "input=photos/a_other.png", "output=chained.png")
     assert chained.returncode == 0, "one that is named is an input"
+
+
+def test_what_is_done_is_skipped(run_here, model, photo, tmp_path, monkeypatch):
+    """A list of photos in folders of their own: what is missing, older than its photo, or of another kind is done."""
+    monkeypatch.chdir(tmp_path)
+    names = ["a.png", "deep/b.jpg", "deep/c.png"]
+    for name in names:
+        photo(tmp_path / "photos" / name, 12, 12)
+    (tmp_path / "photos" / "list.txt").write_text("a.png\n\n  deep/b.jpg  \ndeep/c.png\nnone.png\na.png\n")
+    keys = (f"ckpt='{model}'", "input=photos/list.txt", "output=out", "precision=32-true")
+
+    def written(*more, count, before):
+        stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+        finished = run_here("infer.py", *keys, *more)
+        told = f"skipped {before} that were done before" if before else "wrote"
+        assert finished.returncode == 1 and told in finished.stdout, finished.stdout + finished.stderr
+        assert "1 of 4 images failed" in finished.stderr and "none.png" in finished.stderr
+        found = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+        assert sorted(str(path.relative_to(tmp_path / "out")) for path in found) == names
+        new = sorted(path.name for path in found if found[path] != stamps.get(path))
+        assert len(new) == count
+        return new
+
+    written(count=3, before=0)
+    written(count=0, before=3)
+    (tmp_path / "out" / "deep" / "b.jpg").unlink()
+    future = (tmp_path / "out" / "deep" / "c.png").stat().st_mtime + 10
+    os.utime(tmp_path / "photos" / "deep" / "c.png", (future, future))
+    assert written(count=2, before=1) == ["b.jpg", "c.png"]
+    os.utime(tmp_path / "photos" / "deep" / "c.png", (1, 1))
+    written("preserve_color=true", count=3, before=0)
+    written("preserve_color=true", "batch_size=1", count=0, before=3)
+
+
+def test_several_models(run_here, model, photo, tmp_path, monkeypatch):
+    """Each photo by each of them, or by one that follows from the seed and its name."""
+    monkeypatch.chdir(tmp_path)
+    with safe_open(model, "pt") as file:
+        metadata = file.metadata()
+    negated = {name: -tensor for name, tensor in load_file(model).items()}
+    save_file(negated, tmp_path / "other.safetensors", metadata | {"style": json.dumps({"name": "other"})})
+    for index in range(8):
+        photo(tmp_path / "photos" / f"{index}.png", 8, 8, seed=index)
+    both = (f"ckpt=['{model}',other.safetensors]", "input=photos", "precision=32-true")
+
+    def pictures(output, *keys):
+        finished = run_here("infer.py", *both, f"output={output}", *keys)
+        assert finished.returncode == 0, finished.stderr
+        return {path.name: path.read_bytes() for path in (tmp_path / output).iterdir()}
+
+    every = pictures("every")
+    assert sorted(every) == sorted(f"{index}_{style}.png" for index in range(8) for style in ("other", "starry_night"))
+    alone = run_here("infer.py", "ckpt=other.safetensors", "input=photos", "output=alone", "precision=32-true")
+    assert alone.returncode == 0 and (tmp_path / "alone" / "3.png").read_bytes() == every["3_other.png"]
+    one = pictures("one", "style=random", "seed=3")
+    chosen = {name: [style for style in ("other", "starry_night")
+                     if same_pixels(every[f"{name[0]}_{style}.png"], one[name])] for name in one}  # fmt: skip
+    assert sorted(one) == [f"{index}.png" for index in range(8)] and {len(found) for found in chosen.values()} == {1}
+    assert {found[0] for found in chosen.values()} == {"other", "starry_night"}
+    (tmp_path / "photos" / "0.png").unlink()
+    again = pictures("again", "style=random", "seed=3")
+    assert again == {name: data for name, data in one.items() if name != "0.png"}, "the others stay what they were"
+    assert pictures("else", "style=random", "seed=4") != again
+    twice = run_here("infer.py", f"ckpt=['{model}','{model}']", "input=photos")
+    assert_one_line_error(twice, "two paint starry_night")
+
+
+def same_pixels(one, other):
+    return np.array_equal(*(np.asarray(Image.open(io.BytesIO(data))) for data in (one, other)))
+
+
+def test_the_service_without_its_packages_says_what_to_install(run_here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    finished = run_here("fast_style/commands/serve.py", "models=checkpoints")
+    assert_one_line_error(finished, 'pip install "fast-style[serve]"')
 
 
 def test_two_inputs_of_one_output(run_here, model, photo, tmp_path, monkeypatch):

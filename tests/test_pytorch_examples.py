@@ -113,8 +113,12 @@ def test_command(tmp_path, monkeypatch, capsys):
         (random_state((4, 4, 4), 1) | {"deconv4.conv2d.bias": torch.zeros(1)}, "it has a deconv4.conv2d.bias"),
         (random_state((4, 4, 4), 1) | {"in2.weight": torch.zeros(5)}, "its tensors have other shapes"),
         (random_state((4, 4, 4), 1) | {"in2.weight": torch.full((4,), torch.nan)}, "NaN"),
+        (random_state((4, 4, 4), 1) | {"in2.weight": torch.tensor(1.0)}, "its tensors have other shapes"),
+        (random_state((4, 4, 4), 1) | {"conv2.conv2d.bias": torch.zeros(1).expand(10**10)}, "have other shapes"),
+        (random_state((4, 4, 4), 1) | {"in2.weight": torch.ones(4).to_sparse()}, "'in2.weight' holds no numbers"),
+        (random_state((4, 4, 4), 1) | {3: torch.ones(4)}, "holds no state dict"),
     ],
-    ids=["other", "nested", "more", "shape", "nan"],
+    ids=["other", "nested", "more", "shape", "nan", "number", "enormous", "sparse", "names"],
 )
 def test_other_files(tmp_path, content, message):
     torch.save(content, tmp_path / "a.pth")

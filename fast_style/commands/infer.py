@@ -30,12 +30,15 @@ def infer(cfg: DictConfig) -> None:
     config = OmegaConf.to_container(cfg, resolve=True)
     check_keys(config, Infer)
     import_modules(config["modules"])
-    network, own = load_network(config["ckpt"])
-    check_meaning(config, network)
+    ckpts = config["ckpt"] if isinstance(config["ckpt"], list) else [config["ckpt"]]
+    networks = [load_network(ckpt, modules=config["modules"]) for ckpt in ckpts]
+    for ckpt, (network, _) in zip(ckpts, networks, strict=True):
+        check_meaning(config, network, ckpt)
     device = pick_device(config["device"])
     if device.type == "cpu":
         keep_freed_memory()
-    precision, maker = pick_precision(config["precision"], device), f"{MAKER} {fingerprint(network)}"
+    precision = pick_precision(config["precision"], device)
+    makers = [f"{MAKER} {fingerprint(network)}" for network, _ in networks]
     if config["compile"] and (reason := why_not_compiled(device)):
         raise FastStyleError(f"compile=true fails here: {reason}")
 
@@ -46,16 +49,23 @@ def infer(cfg: DictConfig) -> None:
         return one.to(device)
 
     if config["input"] is None:
-        written, failures = draw_textures(config, ready(network), own, precision, maker), []
-    elif is_clip(config["input"]):
-        written, failures = stylize_moving(config, painters(config, network, own, ready), precision, maker), []
+        written, skipped, failures = [], [], []
+        for (network, own), maker in zip(networks, makers, strict=True):
+            written += draw_textures(config, ready(network), own, precision, maker)
+    elif isinstance(config["input"], str) and is_clip(config["input"]):
+        models = [(maker, painters(config, *one, ready)) for one, maker in zip(networks, makers, strict=True)]
+        written, skipped, failures = stylize_moving(config, models, precision), [], []
     else:
-        written, failures = stylize_photos(config, painters(config, network, own, ready), precision, maker)
-    print(f"wrote {written[0]}" if len(written) == 1 else f"wrote {len(written)} images")
+        models = [(maker, painters(config, *one, ready)) for one, maker in zip(networks, makers, strict=True)]
+        written, skipped, failures = stylize_photos(config, models, precision)
+    done = f", skipped {len(skipped)} that were done before" if skipped else ""
+    print(f"wrote {written[0] if len(written) == 1 else f'{len(written)} images'}{done}")
     for reason in failures:
         print(f"failed: {reason}", file=sys.stderr)
     if failures:
-        raise FastStyleError(f"{len(failures)} of {len(failures) + len(written)} images failed, as listed above")
+        raise FastStyleError(
+            f"{len(failures)} of {len(failures) + len(written) + len(skipped)} images failed, as listed above"
+        )
 
 
 def main() -> None:

@@ -15,13 +15,19 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fast_style.data.images import ImageError, find_files, left_out, only_images, read_rgb
+from fast_style.data.images import ImageError, PackedPhoto, find_files, left_out, only_images, read_rgb
 from fast_style.data.procedural import procedural_image
 from fast_style.data.sample_photos import sample_photo
+from fast_style.data.zipped import zipped_files
 from fast_style.errors import FastStyleError
 
 # Room for a random crop: COCO at 256 is read at 288.
 CROP_MARGIN = 1.125
+
+# Photos of so many shards are mixed at a time, so that reading stays with these.
+SHARDS_MIXED = 8
+
+Photos = list[Path] | list[PackedPhoto]
 
 
 class ContentError(FastStyleError):
@@ -29,9 +35,10 @@ class ContentError(FastStyleError):
 
 
 class ImageFolder(Sequence):
-    """Photos of a folder, decoded at `short_side`; an unreadable one is reported and replaced by the next."""
+    """Photos of a folder, of a zip archive or in shards, decoded at `short_side`; an unreadable one is reported and
+    replaced by the next."""
 
-    def __init__(self, paths: list[Path], short_side: int, unreadable_log: Path):
+    def __init__(self, paths: Photos, short_side: int, unreadable_log: Path):
         self.paths, self.short_side, self.unreadable_log = paths, short_side, unreadable_log
 
     def __len__(self) -> int:
@@ -91,10 +98,12 @@ class RandomCrops(Dataset):
     So a run resumed at any step continues with the very samples it would have seen, whatever the number of workers.
     Every image is seen once before any is seen again. To a crop without contents, flat to within a level, noise of a
     level is added.
+
+    shards  how many of the images, in order, share a file; None: each has its own
     """
 
-    def __init__(self, images: Sequence[np.ndarray], image_size: int, seed: int):
-        self.images, self.image_size, self.seed = images, image_size, seed
+    def __init__(self, images: Sequence[np.ndarray], image_size: int, seed: int, shards: list[int] | None = None):
+        self.images, self.image_size, self.seed, self.shards = images, image_size, seed, shards
 
     def __getitem__(self, position: int) -> Tensor:
         epoch, rank = divmod(position, len(self.images))
@@ -111,7 +120,20 @@ class RandomCrops(Dataset):
 
     @lru_cache(maxsize=2)  # noqa: B019 - one dataset lives as long as the run
     def order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+        generator = np.random.default_rng([self.seed, epoch])
+        if self.shards is None:
+            return generator.permutation(len(self.images))
+        return shuffled(self.shards, generator)
+
+
+def shuffled(shards: list[int], generator: np.random.Generator) -> np.ndarray:
+    """A permutation of images that lie in shards of so many each: the shards in random order, and the images of
+    SHARDS_MIXED of them at a time."""
+    ends = np.cumsum(shards)
+    order = generator.permutation(len(shards))
+    parts = [np.arange(ends[shard] - shards[shard], ends[shard]) for shard in order]
+    groups = [np.concatenate(parts[first : first + SHARDS_MIXED]) for first in range(0, len(parts), SHARDS_MIXED)]
+    return np.concatenate([generator.permutation(group) for group in groups])
 
 
 class CentreCrops(Dataset):
@@ -174,11 +196,15 @@ class ContentImages(pl.LightningDataModule):
         """A few images that training never sees, for the held-out loss and the previews."""
         raise NotImplementedError
 
+    def shards(self) -> list[int] | None:
+        """How many of the training images, in order, share a file; None: each has its own."""
+        return None
+
     def train_dataloader(self) -> DataLoader:
         trainer = self.trainer
         sampler = StepSampler(trainer.global_step, self.batch_size, trainer.global_rank, trainer.world_size)
         return DataLoader(
-            RandomCrops(self.training_images(), self.image_size, self.seed),
+            RandomCrops(self.training_images(), self.image_size, self.seed, self.shards()),
             batch_sampler=sampler,
             num_workers=self.num_workers,
             worker_init_fn=_ignore_interrupt,
@@ -218,15 +244,14 @@ class Samples(ContentImages):
 
 
 class Folder(ContentImages):
-    """All images under `root`; the last `validation_count` by path are held out."""
+    """All images under `root`, a folder or a zip archive; the last `validation_count` by path are held out."""
 
     def __init__(self, root: str, validation_count: int, unreadable_log: str, **kwargs):
         super().__init__(**kwargs)
         self.root, self.validation_count, self.unreadable_log = root, validation_count, Path(unreadable_log)
 
     def setup(self, stage: str) -> None:
-        files = find_files(self.folder())
-        paths, note = only_images(files), left_out(files)
+        paths, note = self.find()
         if len(paths) <= self.validation_count:
             raise ContentError(
                 f"data.root={self.root} holds {len(paths)} images: training needs more than the "
@@ -240,12 +265,20 @@ class Folder(ContentImages):
             for images in (self.training_images(), self.validation_images()):
                 images[0]  # or none can be read, which is to be known before the training
 
-    def folder(self) -> Path:
-        if Path(self.root).is_file():
-            raise ContentError(f"data.root={self.root}: is a file, give the folder that it is in")
-        if not Path(self.root).is_dir():
+    def find(self) -> tuple[Photos, str | None]:
+        """The photos, and a line on what else is there."""
+        place = self.place()
+        files = zipped_files(place) if place.is_file() else find_files(place)
+        return only_images(files), left_out(files)
+
+    def place(self) -> Path:
+        """The folder or zip archive that has the photos."""
+        root = Path(self.root)
+        if root.is_file() and root.suffix.lower() != ".zip":
+            raise ContentError(f"data.root={self.root}: is a file, give the folder that it is in, or a zip archive")
+        if not root.exists():
             raise ContentError(f"data.root={self.root}: no such folder")
-        return Path(self.root)
+        return root
 
     def training_images(self) -> Sequence[np.ndarray]:
         return ImageFolder(self.training_paths, self.short_side, self.unreadable_log)
@@ -255,16 +288,15 @@ class Folder(ContentImages):
 
 
 class Coco(Folder):
-    """The training photos of COCO 2017 or 2014 under `root`."""
+    """The training photos of COCO 2017 or 2014 under `root`, unpacked or as the zip archive that they come in."""
 
-    def folder(self) -> Path:
+    def place(self) -> Path:
         for split in ("train2017", "train2014"):
-            folder = Path(self.root) / split
-            if folder.is_dir():
-                return folder
-        root = shlex.quote(str(self.root))
+            for place in (Path(self.root, split), Path(self.root, f"{split}.zip")):
+                if place.exists():
+                    return place
         raise ContentError(
-            f"no COCO under data.root={self.root}: it has neither train2017/ nor train2014/. "
-            f"Get the photos (18 GB) with\n  mkdir -p {root} && cd {root} && curl -LO http://images.cocodataset.org/zips/train2017.zip"
-            f" && unzip -q train2017.zip\nor train on any folder of photos with data=folder data.root=FOLDER"
+            f"no COCO under data.root={self.root}: it has neither train2017 nor train2014, as a folder or a zip. "
+            f"Get the photos (19 GB) with\n  python scripts/download_coco.py {shlex.quote(str(self.root))}\n"
+            f"or train on any folder of photos with data=folder data.root=FOLDER"
         )

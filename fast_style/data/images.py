@@ -3,6 +3,7 @@
 Everything else in the package sees (C, H, W) tensors: upright, sRGB, alpha apart.
 """
 
+import math
 import os
 import re
 from collections import Counter
@@ -13,6 +14,7 @@ from io import BytesIO
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -65,6 +67,9 @@ _UNREAD = {
 
 ROWS = 1024  # of an image that is laid on white, at a time
 LARGE, STRIP = 2**25, 2**22  # pixels of what may be too large for the memory, and of a large PNG at a time
+# A picture that takes more memory than this, in a file of fewer bytes for each of its pixels, is a trap, or next to
+# empty: photos have 0.1 to 10 of them.
+MOST_MEMORY, LEAST_BYTES = 2**30, 0.02
 
 # Enlarged to a short side, a picture is at most this many times as long: a line of pixels would fill the memory.
 LONGEST_ENLARGED = 10
@@ -72,6 +77,12 @@ LONGEST_ENLARGED = 10
 
 class ImageError(FastStyleError):
     """An image file that cannot be read or written: one line that names the file and the reason."""
+
+
+class PackedPhoto(Protocol):
+    """An image file within a larger file; as text, its name."""
+
+    def read_bytes(self) -> bytes: ...
 
 
 def find_files(root: str | Path) -> list[Path]:
@@ -142,7 +153,7 @@ def read_pixels(path: str | Path | BytesIO, max_size: int | None = None) -> tupl
 def read_size(path: str | Path | BytesIO, max_size: int | None = None) -> tuple[int, int]:
     """Width and height of what `read_image` would read, before it is turned upright, by the file's own word. Raises
     ImageError."""
-    with _opened(path) as image:
+    with _opened(path) as (_, image):
         return _within(max_size, image.size)
 
 
@@ -159,7 +170,7 @@ def read_mask(path: str | Path | BytesIO) -> Tensor:
     return grey if alpha is None else grey * alpha
 
 
-def read_rgb(path: str | Path, short_side: int) -> np.ndarray:
+def read_rgb(path: str | Path | PackedPhoto, short_side: int) -> np.ndarray:
     """A training photo as 8-bit RGB, resized so that its short side is exactly `short_side`.
 
     Returns (H, W, 3) uint8, upright and sRGB; small photos are enlarged, transparency is laid on white.
@@ -296,14 +307,17 @@ def _reason(error: Exception) -> str:
 
 
 def _decode(
-    path: str | Path, fit: Callable[[tuple[int, int]], tuple[int, int]], resample: Image.Resampling, margin: int
+    path: str | Path | BytesIO | PackedPhoto,
+    fit: Callable[[tuple[int, int]], tuple[int, int]],
+    resample: Image.Resampling,
+    margin: int,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The picture in a file, upright, at the size `fit` makes of its own, in sRGB.
 
     Returns (H, W, 3), uint8 or for deep grey float32 in [0, 1], and alpha (H, W) uint8 or None.
     JPEG is decoded at a reduced scale that leaves both sides at least `margin` times their target.
     """
-    with _opened(path) as image:
+    with _opened(path) as (file, image):
         _refuse_misleading(image)
         size = image.size
         target = fit(size)
@@ -313,6 +327,7 @@ def _decode(
         if large and factor > 1 and image.format == "PNG" and has_strips(image.fp):
             image, box = _reduced_png(image, factor), (0, 0, size[0] / factor, size[1] / factor)
         else:
+            _refuse_bomb(file, image, size, target)
             if large:
                 _refuse_too_large(image)
             image.load()
@@ -325,15 +340,16 @@ def _decode(
 
 
 @contextmanager
-def _opened(path: str | Path | BytesIO) -> Iterator[Image.Image]:
-    """A file opened by Pillow, whatever goes wrong with it an ImageError."""
+def _opened(path: str | Path | BytesIO | PackedPhoto) -> Iterator[tuple[str | Path | BytesIO, Image.Image]]:
+    """A file, and as opened by Pillow, whatever goes wrong with it an ImageError."""
     try:
-        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
-            yield image
+        file = path if isinstance(path, str | Path | BytesIO) else BytesIO(path.read_bytes())
+        with Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+            yield file, image
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: {_why_unread(path)}") from error
+        raise ImageError(f"{_name(path)}: {_why_unread(file)}") from error
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
-        raise ImageError(f"{path}: {_reason(error)}") from error
+        raise ImageError(f"{_name(path)}: {_reason(error)}") from error
 
 
 def _reduced_png(image: Image.Image, factor: int) -> Image.Image:
@@ -359,11 +375,40 @@ def _refuse_too_large(image: Image.Image) -> None:
         )
 
 
-def _why_unread(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        start = file.read(16)
+def _name(path: str | Path | BytesIO | PackedPhoto) -> str:
+    return "the picture" if isinstance(path, BytesIO) else str(path)
+
+
+def _why_unread(file: str | Path | BytesIO) -> str:
+    if isinstance(file, BytesIO):
+        start = bytes(file.getbuffer()[:16])
+    else:
+        with open(file, "rb") as opened:
+            start = opened.read(16)
     reasons = (reason for pattern, reason in _UNREAD.items() if re.match(pattern, start, re.DOTALL))
     return next(reasons, "not an image of a known format, or damaged at its start")
+
+
+def _refuse_bomb(
+    path: str | Path | BytesIO, image: Image.Image, size: tuple[int, int], target: tuple[int, int]
+) -> None:
+    """Raise ImageError for an opened file of a few bytes that states so many pixels that the memory may not hold them.
+
+    size    of the whole picture; that of `image` is less where it is decoded at a reduced scale
+    target  of what will be made of it
+    """
+    length = path.getbuffer().nbytes if isinstance(path, BytesIO) else os.path.getsize(path)
+    pixels, whole = math.prod(image.size), math.prod(size)
+    # What decoders of these hold twice, and hand over as bytes; elsewhere Pillow's own, which has 4 bytes for a colour.
+    decoded = 20 if image.format in ("AVIF", "HEIF", "WEBP") else {"L": 1, "1": 2, "RGB": 4}.get(image.mode, 12)
+    memory = pixels * decoded + 16 * min(pixels, math.prod(target))
+    if image.info.get("progressive"):  # all coefficients of a JPEG are there before the first pixel is
+        memory += 6 * whole
+    if memory > MOST_MEMORY and length < LEAST_BYTES * whole:
+        raise ImageError(
+            f"{size[0]}x{size[1]} pixels in {length:,} bytes would take {memory / 2**30:.1f} GB: a trap, or all of one "
+            f"colour; save it smaller if you want it"
+        )
 
 
 def _refuse_misleading(image: Image.Image) -> None:

@@ -26,12 +26,13 @@ GAP, SEAM, LABEL_WIDTH, THUMBNAIL = 18, 4, 200, 96
 INK, FAINT, BAD = "#1b1b1b", "#6a6a6a", "#b3261e"
 TITLE, LABEL, FIGURE = (ImageFont.load_default(size) for size in (22, 17, 15))
 FIGURES = {
-    "total": ".4g", "content": ".3g", "style": ".3g", "tone": ".2f", "psnr": ".2f", "ssim": ".3f", "steps": ",.0f",
-    "seconds": ",.0f",
+    "total": ".4g", "content": ".3g", "style": ".3g", "tone": ".2f", "psnr": ".2f", "ssim": ".2f", "distance": ".2f",
+    "steps": ",.0f", "seconds": ",.0f",
 }  # fmt: skip
 NOTE = (
     "Every run paints the same photos. Held-out losses: total as it was minimised, content and style without their "
-    "weights. Tone is the correlation of light and dark in these pictures with the photos', 1 where nothing moved."
+    "weights. Tone is the correlation of light and dark in these pictures with the photos', 1 where nothing moved. "
+    "Distance is how far they are from having all of the painting and all of the photo."
 )
 
 

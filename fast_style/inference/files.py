@@ -1,9 +1,14 @@
 """From the files that `input=` means to those that `output=` means."""
 
 import glob
+import hashlib
+import json
 import os
+import random
+from importlib.metadata import version
 from pathlib import Path
 
+from rich.progress import track
 from torch import nn
 
 from fast_style.data.images import (
@@ -16,7 +21,7 @@ from fast_style.data.images import (
     only_images,
     read_maker,
 )
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, one_line
 from fast_style.inference.sampling import parse_size, sample_files
 from fast_style.inference.stylize import stylize_files
 from fast_style.inference.tiles import tileable
@@ -24,25 +29,43 @@ from fast_style.inference.video import CAMERA, check_clip_target, clip_maker, pr
 from fast_style.keys import shown
 from fast_style.networks.texture_generator import TextureGenerator
 
-MAKER = "fast_style"  # the first word of what our pictures state
+MAKER = "fast_style"  # the first word of what our pictures state: then the model, and what its keys and its style were
+LIST_SUFFIX = ".txt"
 OUTPUT_SUFFIXES = WRITABLE_SUFFIXES - {".bmp"}  # which has no room for it
+# Keys that change no picture, and style, which is in the name of what paints one.
+NEUTRAL = ("ckpt", "input", "output", "style", "modules", "compile", "batch_size", "device")
+MANY = 1000  # files that take seconds to look at
 
 
 def find_inputs(pattern: str) -> tuple[list[Path], Path, str | None]:
     """The images that `input=` means, the folder that output names are relative to, and a line on what is left out.
 
-    Of a folder and of a glob, pictures that infer.py made are left out; a single one is taken at its word.
+    Of a folder and of a glob, pictures that infer.py made are left out; a single one is taken at its word, and so are
+    those of a list.
     """
     folder = Path(pattern).is_dir()
+    if Path(pattern).suffix == LIST_SUFFIX and Path(pattern).is_file():
+        listed = read_list(Path(pattern))
+        return listed, Path(os.path.commonpath([path.parent for path in listed] or ["."])), None
     if Path(pattern).exists() and not folder:
         return [Path(pattern)], Path(pattern).parent, None
     matches = find_files(pattern) if folder else map(Path, sorted(glob.glob(pattern, recursive=True)))
     files = [path for path in matches if path.is_file()]
     images = only_images(files)
-    found = [path for path in images if not (read_maker(path) or "").startswith(MAKER)]
+    looked_at = track(images, "looking for what is no original", disable=len(images) < MANY)
+    found = [path for path in looked_at if not (read_maker(path) or "").startswith(MAKER)]
     made = f"left out {len(images) - len(found)} that infer.py made" if len(found) < len(images) else None
     root = Path(pattern) if folder else Path(os.path.commonpath([path.parent for path in found] or ["."]))
     return found, root, "; ".join(filter(None, [left_out(files), made])) or None
+
+
+def read_list(path: Path) -> list[Path]:
+    """The files that a text file names, one a line, relative to where it lies. Raises FastStyleError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FastStyleError(f"{path}: cannot be read as a list, one path a line: {one_line(error)}") from error
+    return list(dict.fromkeys(path.parent / line.strip() for line in lines if line.strip()))
 
 
 def is_file_name(output: str | None) -> bool:
@@ -77,8 +100,9 @@ def name_outputs(
     return outputs
 
 
-def check_outputs(paths: list[Path], output: str | None, maker: str) -> None:
-    """Raise FastStyleError, before the work, for files that cannot be written, and for those that are to stay.
+def check_outputs(paths: list[Path], output: str | None, models: set[str]) -> dict[Path, str]:
+    """What made the files that are there already. Raises FastStyleError, before the work, for files that cannot be
+    written, and for those that are to stay.
 
     A model overwrites its own pictures; of others only a file that `output=` names, unless another model made it.
     """
@@ -89,12 +113,14 @@ def check_outputs(paths: list[Path], output: str | None, maker: str) -> None:
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise FastStyleError(f"{twice} would be written twice: rename one of the inputs")
-    makers = {path: read_maker(path) or "" for path in paths if path.exists()}
+    looked_at = track(paths, "looking for what is done", disable=len(paths) < MANY)
+    makers = {path: read_maker(path) or "" for path in looked_at if path.exists()}
     if is_file_name(output):
         makers = {path: made for path, made in makers.items() if made.startswith(MAKER)}
-    if taken := [path for path, made in makers.items() if made != maker]:
+    if taken := [path for path, made in makers.items() if made.rpartition(" ")[0] not in models]:
         more = f" and {len(taken) - 1} more are" if len(taken) > 1 else " is"
         raise FastStyleError(f"{taken[0]}{more} there already, not by this model: give another output=, or move it")
+    return makers
 
 
 def numbered(path: Path, count: int) -> list[Path]:
@@ -111,16 +137,49 @@ def name_textures(output: str | None, style: str, count: int) -> list[Path]:
 def draw_textures(config: dict, generator: TextureGenerator, style: str, precision: str, maker: str) -> list[Path]:
     """Write count= textures; their files."""
     paths, size = name_textures(config["output"], style, config["count"] or 1), parse_size(config["size"] or 512)
-    check_outputs(paths, config["output"], maker)
-    sample_files(generator, paths, size, config["seed"] or 0, precision, maker)
+    check_outputs(paths, config["output"], {maker})
+    sample_files(generator, paths, size, config["seed"] or 0, precision, with_keys(maker, config, style))
     return paths
 
 
+def with_keys(model: str, config: dict, style: str) -> str:
+    """What a picture states: which model made it, and a hash of all else that it follows from."""
+    keys = {key: value for key, value in config.items() if key not in NEUTRAL}
+    if config["style"] == "random":
+        keys.pop("seed")  # which has only decided on the style
+    told = json.dumps([version("fast-style"), style, keys], sort_keys=True)
+    return f"{model} {hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+
+def is_done(source: Path, target: Path, config: dict) -> bool:
+    """Whether a picture that is there is no older than what it was made of."""
+    mask = config["mask"]
+    others = [*(mask.values() if isinstance(mask, dict) else [mask]), config["upscale"]]
+    sources = [path for path in (source, *map(Path, filter(None, others))) if path.exists()]
+    return all(target.stat().st_mtime >= path.stat().st_mtime for path in sources)
+
+
+def in_styles(inputs: list[Path], root: Path, styles: list[str], config: dict) -> dict[str, list[Path]]:
+    """The photos that are painted in each style: all, or with style=random each photo in one style, which follows from
+    seed=, from what output names it, and from nothing else."""
+    if config["style"] != "random":
+        return {style: inputs for style in styles}
+    chosen = {style: [] for style in styles}
+    for path in inputs:
+        relative = path.relative_to(root).as_posix()
+        chosen[random.Random(f"{config['seed'] or 0} {relative}").choice(styles)].append(path)
+    return chosen
+
+
 def stylize_photos(
-    config: dict, painters: dict[str, list[nn.Module]], precision: str, maker: str
-) -> tuple[list[Path], list[str]]:
-    """Write the pictures that `painters`, by the name of a style, make of every photo of input=; the files written, and
-    the reasons for those that failed."""
+    config: dict, models: list[tuple[str, dict[str, list[nn.Module]]]], precision: str
+) -> tuple[list[Path], list[Path], list[str]]:
+    """Write the pictures that models make of every photo of input=.
+
+    models  what each states in its pictures, and its painters by the name of a style
+    Returns the files written, those that were done before, by the same model with the same keys, and the reasons for
+    those that failed.
+    """
     inputs, root, note = find_inputs(config["input"])
     if not inputs:
         raise FastStyleError(
@@ -128,24 +187,36 @@ def stylize_photos(
         )
     if note:
         print(f"input={config['input']}: {note}")
+    styles = [style for _, painters in models for style in painters]
+    if len(set(styles)) < len(styles):
+        twice = next(style for style in styles if styles.count(style) > 1)
+        raise FastStyleError(f"ckpt={shown(config['ckpt'])}: two paint {twice}, by which pictures are called")
+    photos, several = in_styles(inputs, root, styles, config), len(styles) > 1 and config["style"] != "random"
     work = []
-    for style, variants in painters.items():
-        outputs = name_outputs(inputs, root, config["output"], style, len(painters) > 1)
-        numbers = {path: numbered(target, len(variants)) for path, target in outputs.items()}
-        work += [
-            (painter, {path: targets[index] for path, targets in numbers.items()})
-            for index, painter in enumerate(variants)
-        ]
-    check_outputs([target for _, files in work for target in files.values()], config["output"], maker)
-    written, failures = [], []
-    for painter, files in work:
+    for model, painters in models:
+        for style, variants in painters.items():
+            outputs = name_outputs(photos[style], root, config["output"], style, several)
+            numbers = {path: numbered(target, len(variants)) for path, target in outputs.items()}
+            work += [
+                (painter, with_keys(model, config, style), {path: targets[index] for path, targets in numbers.items()})
+                for index, painter in enumerate(variants)
+            ]
+    targets = [target for _, _, files in work for target in files.values()]
+    makers = check_outputs(targets, config["output"], {model for model, _ in models})
+    written, skipped, failures = [], [], []
+    for painter, maker, files in work:
+        done = {path for path, target in files.items() if makers.get(target) == maker and is_done(path, target, config)}
+        skipped += [files[path] for path in done]
+        files = {path: target for path, target in files.items() if path not in done}
+        if not files:
+            continue
         if config["tile"] not in ("auto", "off") and not tileable(painter):
-            raise FastStyleError(f"tile={config['tile']}: {config['ckpt']} paints a picture only as a whole")
+            raise FastStyleError(f"tile={config['tile']}: the model paints a picture only as a whole")
         limits = {key: config[key] for key in ("max_size", "batch_size", "tile", "max_memory")}
         failed = stylize_files(painter, files, precision=precision, maker=maker, **limits)
         written += [target for path, target in files.items() if path not in failed]
         failures += failed.values()
-    return written, failures
+    return written, skipped, failures
 
 
 def name_clip(source: str, output: str | None, style: str, several: bool) -> Path | None:
@@ -163,14 +234,17 @@ def name_clip(source: str, output: str | None, style: str, several: bool) -> Pat
     return folder / (f"{path.stem}_{style}{path.suffix}" if output is None or several else path.name)
 
 
-def stylize_moving(config: dict, painters: dict[str, list[nn.Module]], precision: str, maker: str) -> list[Path]:
-    """Write the moving pictures that `painters` make of those of input=; the files written. Raises FastStyleError."""
+def stylize_moving(config: dict, models: list[tuple[str, dict[str, list[nn.Module]]]], precision: str) -> list[Path]:
+    """Write the moving pictures that models, as of `stylize_photos`, make of those of input=; the files written. Raises
+    FastStyleError."""
     source, work = config["input"], []
-    for style, variants in painters.items():
-        target = name_clip(source, config["output"], style, len(painters) > 1 or len(variants) > 1)
-        targets = [None] if target is None else numbered(target, len(variants))
-        work += zip(variants, targets, strict=target is not None)
-    for _, target in work:
+    several = sum(len(variants) for _, painters in models for variants in painters.values()) > 1
+    for maker, painters in models:
+        for style, variants in painters.items():
+            target = name_clip(source, config["output"], style, several)
+            targets = [None] if target is None else numbered(target, len(variants))
+            work += zip(variants, targets, [maker] * len(targets), strict=target is not None)
+    for _, target, maker in work:
         if target is None:
             continue
         check_folder(f"output={shown(config['output'])}", target.parent)
@@ -179,9 +253,9 @@ def stylize_moving(config: dict, painters: dict[str, list[nn.Module]], precision
         if target.exists() and config["output"] is None and clip_maker(target) != maker:
             raise FastStyleError(f"{target} is there already, not by this model: give output=, or move it")
     show = preview(source) if source.startswith(CAMERA) else None
-    if show is None and any(target is None for _, target in work):
+    if show is None and any(target is None for _, target, _ in work):
         raise FastStyleError(f"input={source}: there is no screen to show it on, give output=clip.mp4")
-    for painter, target in work:
+    for painter, target, maker in work:
         frames = stylize_clip(
             painter,
             source,
@@ -193,4 +267,4 @@ def stylize_moving(config: dict, painters: dict[str, list[nn.Module]], precision
             show or (lambda _: None),
         )
         print(f"{frames} frames")
-    return [target for _, target in work if target is not None]
+    return [target for _, target, _ in work if target is not None]

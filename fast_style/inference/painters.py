@@ -15,7 +15,7 @@ from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.upscaler import Upscaler
 
 
-def check_meaning(config: dict, network: nn.Module) -> None:
+def check_meaning(config: dict, network: nn.Module, ckpt: str) -> None:
     """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
     painting = ("style", "strength", "mask", "preserve_color", "upscale", "stroke_size")
     if isinstance(network, Upscaler):
@@ -30,9 +30,11 @@ def check_meaning(config: dict, network: nn.Module) -> None:
         raise FastStyleError(
             f"stroke_size={config['stroke_size']}: upscale= makes strokes large already, give one of them"
         )
+    if config["style"] == "random":
+        foreign = tuple(key for key in foreign if key != "seed")
     for key in foreign:
         if config[key] is not None and config[key] is not False:
-            raise FastStyleError(f"{key}={config[key]}: {config['ckpt']} {kind}")
+            raise FastStyleError(f"{key}={config[key]}: {ckpt} {kind}")
     if "input" not in foreign and config["input"] is None:
         raise FastStyleError("give input=... (python infer.py --help shows all keys)")
 
@@ -41,10 +43,10 @@ def chosen_styles(config: dict, network: nn.Module, own: str) -> list[Style | No
     """The styles that `style=` means; None is the only one, or those that `mask=` names."""
     style = config["style"]
     if not isinstance(network, MultiStyleNet):
-        if style is not None:
+        if style is not None and not (isinstance(config["ckpt"], list) and style in ("all", "random")):
             raise FastStyleError(f"style={style}: the model has one style, {own}")
         return [None]
-    if isinstance(config["mask"], dict) or style not in (None, "all"):
+    if isinstance(config["mask"], dict) or style not in (None, "all", "random"):
         return [style]
     return network.names
 

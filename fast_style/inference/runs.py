@@ -90,8 +90,8 @@ def overrides_of(folder: Path) -> dict[str, str]:
 def figures_of(metadata: dict) -> dict[str, float]:
     """The losses of a release file; content and style without their weights, so that runs with others compare."""
     losses, objective = metadata["losses"], metadata["config"]["objective"] if "config" in metadata else {}
-    found = {"total": "val/total_loss", "psnr": "val/psnr", "ssim": "val/ssim"}  # not in an imported model
-    figures = {name: losses[key] for name, key in found.items() if key in losses}
+    found = {"total": "val/total_loss", "psnr": "val/psnr", "ssim": "val/ssim", "distance": "val/distance_to_ideal"}
+    figures = {name: losses[key] for name, key in found.items() if key in losses}  # not in an imported model
     for term in ("content", "style"):
         if f"val/{term}_loss" in losses and objective[f"{term}_weight"]:
             figures[term] = losses[f"val/{term}_loss"] / objective[f"{term}_weight"]

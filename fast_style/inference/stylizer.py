@@ -43,6 +43,7 @@ class Stylizer:
     precision  auto | 32-true | bf16-mixed | 16-mixed; auto is bfloat16 where the hardware has it
     upscale    a model of task=super_resolution: what is painted is a copy of the photo, so many times smaller, which is
                enlarged again: large strokes
+    modules    names of modules of your own, of which the file may build the network
     Several threads may call one object at the same time. Raises FastStyleError for files that cannot be read.
 
         >>> from fast_style import Stylizer
@@ -50,9 +51,14 @@ class Stylizer:
     """
 
     def __init__(
-        self, ckpt: str | Path, device: str = "auto", precision: str = "auto", upscale: str | Path | None = None
+        self,
+        ckpt: str | Path,
+        device: str = "auto",
+        precision: str = "auto",
+        upscale: str | Path | None = None,
+        modules: Sequence[str] = (),
     ):
-        self.network, self.style = load_network(ckpt)  # no style, if it has several
+        self.network, self.style = load_network(ckpt, modules=modules)  # no style, if it has several
         if isinstance(self.network, TextureGenerator):
             raise FastStyleError(f"ckpt={ckpt} draws textures or variants: give a model of task=style_transfer")
         self.device = pick_device(device)

@@ -1,7 +1,8 @@
-"""Callbacks: progress, previews of fixed held-out images, throughput, a time budget, a checkpoint to resume from."""
+"""Callbacks: progress, previews of held-out images, throughput, a time budget, the last and the best checkpoint."""
 
 import math
 import re
+import shutil
 import signal
 import statistics
 import time
@@ -12,14 +13,15 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
-from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torchvision.utils import make_grid
 
 from fast_style.data.images import write_image
 from fast_style.errors import FastStyleError
-from fast_style.writing import save_whole
+from fast_style.writing import save_whole, whole_file
 
 AGREE_EVERY = 10  # steps after which the processes of one run ask each other whether to stop
 
@@ -68,12 +70,15 @@ class PreviewGrid(Callback):
         if not pictures.isfinite().all():
             raise diverged(trainer, "its pictures are no numbers any more")
         grid = make_grid(pictures.clamp(0, 1), nrow=4, padding=4, pad_value=1.0)
-        write_image(self.folder / f"step_{trainer.global_step:06d}.png", grid)
+        path = self.folder / f"step_{trainer.global_step:06d}.png"
+        write_image(path, grid)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("preview", grid, trainer.global_step)
             elif isinstance(logger, WandbLogger):
                 logger.log_image("preview", [grid], step=trainer.global_step)
+            elif isinstance(logger, MLFlowLogger):
+                logger.experiment.log_artifact(logger.run_id, str(path), "previews")
 
 
 class Throughput(Callback):
@@ -271,3 +276,32 @@ class ResumePoint(Callback):
     def _restore_handlers(self) -> None:
         for number, handler in self.previous_handlers.items():
             signal.signal(number, handler)
+
+
+class Best(Callback):
+    """Keeps `path`, the checkpoint with the least held-out loss, beside `last`.
+
+    The release file is of the last step: as the rate falls to zero that is nearly always the best one, and to pick
+    another by the held-out photos is to learn from them.
+    """
+
+    def __init__(self, path: Path, last: Path):
+        self.path, self.last, self.least = path, last, math.inf
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        loss = float(trainer.callback_metrics["val/total_loss"])
+        if not loss < self.least:
+            return
+        self.least = loss
+        if trainer.state.fn == TrainerFn.FITTING:
+            trainer.save_checkpoint(self.path)
+        elif trainer.is_global_zero and self.last.exists():  # after the last step, of which there is a checkpoint
+            with whole_file(self.path) as unfinished:
+                shutil.copyfile(self.last, unfinished)
+
+    def state_dict(self) -> dict:
+        return {"path": str(self.path), "least": self.least}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        if state_dict["path"] == str(self.path):  # in another folder the run has no best yet
+            self.least = state_dict["least"]

@@ -14,10 +14,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Timer
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger, MLFlowLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from fast_style.checkpoint import save_release
+from fast_style.checkpoint import describe_style, save_release
 from fast_style.data.images import ImageError, check_folder
 from fast_style.data.styles import enlargement
 from fast_style.errors import FastStyleError, one_line
@@ -26,6 +26,7 @@ from fast_style.keys import Train, build, check_keys
 from fast_style.losses import scale_mismatch
 from fast_style.networks.fast_layers import accelerate
 from fast_style.training.callbacks import (
+    Best,
     Budget,
     Divergence,
     PreviewGrid,
@@ -35,8 +36,11 @@ from fast_style.training.callbacks import (
     WholeCheckpoints,
     parse_duration,
 )
+from fast_style.training.record import LOG, HeldOutLog, environment, log, logging_to, write_record
 from fast_style.training.resume import check_resumable
+from fast_style.training.style_transfer import StyleTransfer
 from fast_style.training.task import Task, task_class
+from fast_style.training.validation import AgainstLBFGS
 from fast_style.writing import WriteError
 
 DEFAULT_BUDGET = "5min"
@@ -63,6 +67,18 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
     and a picture. Raises FastStyleError."""
     config = plain(cfg)
     check(config)
+    with logging_to(Path(config["run_dir"]) / LOG):
+        device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
+        module, timer = begin(config, device), Timer()
+        data, trainer = module.data(config), build_trainer(config, device, [timer, *callbacks])
+        with own_runs(trainer):
+            connect(trainer, config["logger"])
+            losses = learn(trainer, module, data, config, timer)
+            return finish(module, config, losses) if trainer.is_global_zero else Trained(module, losses)
+
+
+def begin(config: dict, device: torch.device) -> Task:
+    """What is to be trained; what is known of the run is written down."""
     pl.seed_everything(config["seed"], verbose=False)
     module = task_class(config)(config)
     for path in chain(*module.styles.values()):
@@ -70,13 +86,11 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
             rank_zero_only(print)(note)
     if note := scale_mismatch(config["loss_network"]["name"], config["objective"]):
         rank_zero_only(print)(note)
-    device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
+    module.save_hyperparameters({"environment": environment(device)})
+    styles = [describe_style(name, pictures) for name, pictures in module.styles.items()]
+    rank_zero_only(write_record)(Path(config["run_dir"]), config, styles, module.hparams["environment"])
     speed_up(module, config, device)
-    timer = Timer()
-    data, trainer = module.data(config), build_trainer(config, device, [timer, *callbacks])
-    with own_runs(trainer.loggers):
-        losses = learn(trainer, module, data, config, timer)
-        return finish(module, config, losses) if trainer.is_global_zero else Trained(module, losses)
+    return module
 
 
 def learn(
@@ -96,16 +110,29 @@ def learn(
 
 
 @contextmanager
-def own_runs(loggers: Sequence[Logger]) -> Iterator[None]:
-    """End what these loggers began: Weights & Biases would log the next training of this process as the same run."""
+def own_runs(trainer: pl.Trainer) -> Iterator[None]:
+    """End what its loggers began: Weights & Biases would log the next training of this process as the same run."""
     exit_code = 1
     try:
         yield
         exit_code = 0
     finally:
-        for logger in loggers:
+        for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.finish(exit_code)
+
+
+def connect(trainer: pl.Trainer, section: dict) -> None:
+    """Have Weights & Biases log offline where there is no login or no network, which are no reason not to train."""
+    if not isinstance(trainer.logger, WandbLogger):
+        return
+    from wandb.errors import Error as WandbError
+
+    try:
+        trainer.logger.experiment  # noqa: B018 - what connects
+    except WandbError as error:
+        rank_zero_only(print)(f"logger=wandb: {one_line(error)}; this run is logged offline, wandb sync sends it later")
+        trainer.logger = build("logger", section | {"mode": "offline"})
 
 
 def plain(cfg: DictConfig) -> dict:
@@ -125,6 +152,8 @@ def check(config: dict) -> None:
             raise FastStyleError("give budget= or max_steps=, not both (for the budget of an experiment: max_steps=-1)")
     elif config["max_steps"] == -1:
         raise FastStyleError("give a budget= such as 5min, or max_steps=")
+    if config["lbfgs_iterations"] and not issubclass(task_class(config), StyleTransfer):
+        raise FastStyleError(f"lbfgs_iterations={config['lbfgs_iterations']}: is of task=style_transfer")
     check_folder("run_dir", Path(config["run_dir"]))
     if config["ckpt_path"]:
         check_resumable(config["ckpt_path"], config)
@@ -153,6 +182,9 @@ def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Cal
         PreviewGrid(run_dir / "previews"),
         *([Budget(parse_duration(config["budget"]))] if config["budget"] else []),
         ResumePoint(run_dir / "last.ckpt", config["checkpoint_every"], divergence),
+        Best(run_dir / "best.ckpt", run_dir / "last.ckpt"),
+        *([AgainstLBFGS(config["lbfgs_iterations"])] if config["lbfgs_iterations"] else []),
+        HeldOutLog(),
     ]
     trainer = build(
         "trainer",
@@ -174,8 +206,20 @@ def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Cal
 def save(module: Task, config: dict, losses: dict[str, float]) -> Path:
     """Write the release file."""
     model = Path(config["run_dir"]) / "model.safetensors"
-    save_release(model, module.network.cpu().eval(), config, module.styles, losses)
+    network, environment = module.network.cpu().eval(), module.hparams["environment"]
+    save_release(model, network, config, module.styles, losses, environment)
+    log.info("step %d, %.0f seconds: wrote %s", losses["steps"], losses["seconds"], model)
     return model
+
+
+def keep_model(loggers: Sequence[Logger], model: Path) -> None:
+    """Give the release file to a logger that keeps more than numbers; for the others it lies beside their files."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            name = f"model-{logger.experiment.id}"
+            logger.experiment.log_artifact(str(model), name=name, type="model")
+        elif isinstance(logger, MLFlowLogger):
+            logger.experiment.log_artifact(logger.run_id, str(model))
 
 
 def finish(module: Task, config: dict, losses: dict[str, float]) -> Trained:
@@ -183,6 +227,7 @@ def finish(module: Task, config: dict, losses: dict[str, float]) -> Trained:
     run_dir = Path(config["run_dir"])
     unreadable = run_dir / "unreadable.txt"
     model = save(module, config, losses)
+    keep_model(module.loggers, model)
     picture, failures = module.draw(config, run_dir)
     skipped = sorted(set(unreadable.read_text().splitlines())) if unreadable.exists() else []
     return Trained(module, losses, model, picture, failures, skipped)

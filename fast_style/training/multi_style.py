@@ -19,6 +19,7 @@ from fast_style.overrides import infer_command
 from fast_style.training.data_parallel import DataParallel, sharing_cores
 from fast_style.training.style_transfer import photo_to_stylize
 from fast_style.training.task import StyleTask
+from fast_style.training.validation import likeness
 from fast_style.training.warm_start import STATISTICS_LAYERS, start_styles, style_statistics
 
 ROWS = 8  # styles that a preview shows
@@ -117,6 +118,8 @@ class MultiStyle(StyleTask):
         styles = torch.arange(len(batch), device=batch.device) % len(self.styles)
         terms = self.styled_terms(batch, styles)
         self.log_terms("val", {name: terms[name] for name in self.perceptual_loss.terms}, len(batch))
+        values = likeness(self.multi_style_net(batch, self.one_each(styles)), batch)
+        self.log_held_out(values, len(batch))
         if self.identity_share:
             change = self.styled_terms(batch, torch.full_like(styles, len(self.styles)))["identity_loss"]
             self.log("val/identity_loss", change, batch_size=len(batch), sync_dist=True)

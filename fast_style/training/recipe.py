@@ -1,10 +1,12 @@
 """recipe=FILE: train again as the model in a release file was trained, but for the keys of the command line."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from fast_style.checkpoint import find_model, read_metadata
@@ -19,6 +21,8 @@ KEYS = (
     "seed", "budget", "max_steps", "init_from", "styles", "identity_share", "diversity_weight", "batch_size",
     "image_size", "short_side", "scale", "error", "precision",
 )  # fmt: skip
+# What a file may have called: data and tasks. Longer names lead on: fast_style.writing.os.system is one, too.
+CALLED = re.compile(r"fast_style\.(data\.content|training\.\w+)\.[A-Z]\w*")
 
 
 def with_recipe(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -59,9 +63,9 @@ def with_recipe(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 def section(name: str, recipe: dict, config: dict, given: Sequence[str]) -> dict:
     """A section of a recipe, with what the command line gives of it; what an earlier version did not store had its
     default. Raises FastStyleError."""
-    target = str(recipe.get("_target_", "fast_style."))
-    if not target.startswith("fast_style."):
-        raise FastStyleError(f"recipe=: {name}._target_={target} is of another package: give {name}=")
+    for place, target in targets(name, recipe):
+        if place != name or not is_own_class(str(target)):
+            raise FastStyleError(f"recipe=: {place}._target_={target} is of another package: give {name}=")
     keys = [key.partition(".")[2] for key in given if key.startswith(f"{name}.")]
     if "image" in keys and name == "style":
         keys.append("name")
@@ -70,6 +74,25 @@ def section(name: str, recipe: dict, config: dict, given: Sequence[str]) -> dict
     (declared,) = (fields(one.type) for one in fields(Train) if one.name == name)
     others = defaults(name).keys() - {one.name for one in declared}
     return {key: value for key, value in whole.items() if key not in others}
+
+
+def is_own_class(target: str) -> bool:
+    """Whether a dotted name is that of a class which is defined there, in a module of data or of tasks."""
+    try:
+        return bool(CALLED.fullmatch(target)) and get_class(target).__module__ == target.rpartition(".")[0]
+    except (ImportError, ValueError):
+        return False
+
+
+def targets(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """All that a section names to be called, at any depth, and where."""
+    if isinstance(value, dict):
+        yield from ((name, target) for key, target in value.items() if key == "_target_")
+        for key, inner in value.items():
+            yield from targets(f"{name}.{key}", inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from targets(name, inner)
 
 
 def check_pictures(style: dict, metadata: dict, path: Path) -> None:

@@ -17,6 +17,7 @@ from fast_style.overrides import infer_command
 from fast_style.training.data_parallel import DataParallel, sharing_cores
 from fast_style.training.stability import stability_error
 from fast_style.training.task import StyleTask
+from fast_style.training.validation import DistanceToIdeal, likeness
 from fast_style.training.warm_start import initial_state
 
 SAMPLE_PHOTO = "chelsea.png"
@@ -32,11 +33,13 @@ class StyleTransfer(StyleTask):
 
     def __init__(self, config: dict):
         super().__init__(config)
-        self.transformer = build_network(config)
+        own = config["model"].get("_target_", "").rpartition(".")[0]
+        self.transformer = build_network(config, modules=[own])
         if state_dict := initial_state(config["init_from"], config["model"], self.style_images):
             self.transformer.load_state_dict(state_dict)
         self.stability_weight = config.get("stability_weight", 0)  # a task of the user's may lack it
         self.training_terms = self.stylized_terms
+        self.distance_to_ideal = DistanceToIdeal(self.perceptual_loss, self.style_images)
 
     @staticmethod
     def check(config: dict) -> None:
@@ -60,7 +63,18 @@ class StyleTransfer(StyleTask):
 
     def terms(self, batch: Tensor, stage: str, batch_index: int) -> dict[str, Tensor]:
         # Validation, with its other batch sizes, is neither compiled nor shared out.
-        return self.training_terms(batch) if stage == "train" else self.stylized_terms(batch)
+        return self.training_terms(batch) if stage == "train" else self.held_out_terms(batch, batch_index)
+
+    def held_out_terms(self, photos: Tensor, batch_index: int) -> dict[str, Tensor]:
+        """The same as `stylized_terms`; logs what else is known of the pictures."""
+        stylized, features = self.transformer(photos), self.perceptual_loss.content_features(photos)
+        terms = self.perceptual_loss.per_image(stylized, photos, features)
+        values = likeness(stylized, photos)
+        distance = self.distance_to_ideal(terms, photos, features, values["tone"], batch_index)
+        if distance is not None:
+            values["distance_to_ideal"] = distance
+        self.log_held_out(values, len(photos))
+        return {name: value.mean() for name, value in terms.items()}
 
     def speed_up(self, config: dict, device: torch.device) -> None:
         """Compile the steps on a GPU; on a CPU have every core compute steps for images of its own."""

@@ -4,23 +4,22 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from fast_style.checkpoint import build_network
 from fast_style.data.images import read_image
 from fast_style.errors import FastStyleError
 from fast_style.inference.stylize import stylize_files
-from fast_style.losses import ERRORS, LUMINANCE, ContentError, Seen, mean_squared_error
+from fast_style.losses import ERRORS, ContentError, Seen, mean_squared_error
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.upscaler import Upscaler, resize_bicubic
 from fast_style.overrides import infer_command
 from fast_style.training.data_parallel import DataParallel, sharing_cores
 from fast_style.training.style_transfer import photo_to_stylize
 from fast_style.training.task import Task
+from fast_style.training.validation import fidelity
 
 SIGMA, RADIUS = 1.0, 4  # of the blur before the reduction
-WINDOW = 11  # side of the window of SSIM, which has to lie inside of the image
 SMALLEST = 16  # side of a crop that blur and SSIM have room in
 
 
@@ -34,24 +33,6 @@ def degrade(images: Tensor, scale: int) -> Tensor:
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 is coarser than 8 bits a channel
         blurred = gaussian_blur(images, [2 * RADIUS + 1, 2 * RADIUS + 1], [SIGMA, SIGMA])
     return resize_bicubic(blurred, tuple(side // scale for side in images.shape[-2:])).clamp(0, 1)
-
-
-def luma(images: Tensor) -> Tensor:
-    """Y of YCbCr over 255, from 16 to 235 as video has it: (B, 3, H, W) in [0, 1] -> (B, 1, H, W). ITU-R BT.601."""
-    weights = images.new_tensor(LUMINANCE)[:, None, None]
-    return (16 + 219 * (weights * images).sum(1, keepdim=True)) / 255
-
-
-def fidelity(images: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """PSNR in decibels and SSIM (Wang et al. 2004) of the luma of images, to the truth: (B, 3, H, W) in [0, 1] -> (B,).
-
-    Johnson et al. 2016, table 2. Of whole images: the paper does not say that it leaves out a border.
-    """
-    one, other = luma(images.float().clamp(0, 1)), luma(truth.float())
-    kind = {"data_range": 1.0, "reduction": "none"}
-    _, similarity = structural_similarity_index_measure(one, other, **kind, return_full_image=True)
-    inside = similarity[..., WINDOW // 2 : -(WINDOW // 2), WINDOW // 2 : -(WINDOW // 2)]
-    return {"psnr": peak_signal_noise_ratio(one, other, dim=(1, 2, 3), **kind), "ssim": inside.mean((1, 2, 3))}
 
 
 class SuperResolution(Task):
@@ -111,8 +92,8 @@ class SuperResolution(Task):
         small = degrade(batch, self.upscaler.scale)
         enlarged, bicubic = self(small), resize_bicubic(small, tuple(batch.shape[-2:]))
         for prefix, images in (("", enlarged), ("bicubic_", bicubic)):
-            values = {f"val/{prefix}{name}": value.mean() for name, value in fidelity(images, batch).items()}
-            self.log_dict(values, batch_size=len(batch), sync_dist=True)
+            values = fidelity(images, batch).items()
+            self.log_held_out({f"{prefix}{name}": value.mean() for name, value in values}, len(batch))
         return self.errors(enlarged, batch)
 
     def speed_up(self, config: dict, device: torch.device) -> None:

@@ -72,6 +72,10 @@ class Task(pl.LightningModule):
         self.log_dict(values, prog_bar=stage == "train", batch_size=batch_size, sync_dist=stage == "val")
         return total
 
+    def log_held_out(self, values: dict[str, Tensor], batch_size: int) -> None:
+        """Log what is measured of a held-out batch beside the terms, scalars by name."""
+        self.log_dict({f"val/{name}": value for name, value in values.items()}, batch_size=batch_size, sync_dist=True)
+
     def configure_optimizers(self) -> dict:
         """Adam, and its rate: linear warm-up, then constant (the paper), or a cosine down to zero at max_steps, which
         suits a short budget, or stairs, 0.8 times as much after every 2,000 steps (Ulyanov et al.'s code)."""

@@ -20,6 +20,7 @@ from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.overrides import infer_command
 from fast_style.training.style_transfer import photo_to_stylize
 from fast_style.training.task import StyleTask
+from fast_style.training.validation import likeness
 
 PICTURE_SIZE = (512, 512)  # of the texture that a training ends with
 VARIANTS = 2  # of each photo in a training step: the fewest that have a distance
@@ -85,7 +86,7 @@ class GeneratorTask(StyleTask):
     def add_diversity(self, terms: dict[str, Tensor], samples: Tensor, stage: str) -> dict[str, Tensor]:
         """The terms and that of diversity, if it has a weight, for samples (groups, N, 3, H, W)."""
         if stage == "val":
-            self.log("val/diversity", diversity(samples.detach().clamp(0, 1)), batch_size=len(samples), sync_dist=True)
+            self.log_held_out({"diversity": diversity(samples.detach().clamp(0, 1))}, len(samples))
         if not self.diversity_weight:
             return terms
         # Departs from Ulyanov et al. 2017 by a constant: their distance is a sum over pixels, not a mean.
@@ -150,7 +151,10 @@ class DiverseStyleTransfer(GeneratorTask):
 
     def terms(self, batch: Tensor, stage: str, batch_index: int) -> dict[str, Tensor]:
         samples = self(batch, VARIANTS, stage, batch_index)
-        terms = self.perceptual_loss(samples.flatten(0, 1), batch.repeat_interleave(VARIANTS, 0))
+        pictures, photos = samples.flatten(0, 1), batch.repeat_interleave(VARIANTS, 0)
+        terms = self.perceptual_loss(pictures, photos)
+        if stage == "val":
+            self.log_held_out(likeness(pictures, photos), len(batch))
         return self.add_diversity(terms, samples, stage)
 
     def preview(self, batch: Tensor) -> Tensor:

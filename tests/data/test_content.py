@@ -240,7 +240,7 @@ def test_coco_says_how_to_get_it(tmp_path):
     options = {"image_size": 32, "batch_size": 1, "seed": 0, "unreadable_log": str(tmp_path / "log")}
     with pytest.raises(ContentError) as caught:
         Coco(root=str(tmp_path), validation_count=1, **options).setup("fit")
-    for part in (str(tmp_path), "train2017", "curl", "http://images.cocodataset.org/zips/train2017.zip", "data=folder"):
+    for part in (str(tmp_path), "train2017", f"python scripts/download_coco.py {tmp_path}", "data=folder"):
         assert part in str(caught.value)
 
 

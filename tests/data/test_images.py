@@ -697,7 +697,29 @@ def test_prints_for_a_wall_open(tmp_path):
     assert image.shape == (3, 95, 200) and (image == 1).all()
 
 
+@pytest.mark.parametrize("mode, side, refused", [("RGB", 9000, True), ("RGB", 6000, False), ("P", 12000, True)])
+def test_a_small_file_does_not_fill_the_memory(tmp_path, mode, side, refused):
+    """By what it states, before a pixel is read; a gigabyte is the limit, for photos there is none."""
+    header = struct.pack(">IIBBBBB", side, side, 8, {"RGB": 2, "P": 3}[mode], 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"PLTE", bytes(range(6))), (b"IDAT", zlib.compress(bytes(100)))]
+    packed = [struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+              for name, data in chunks]  # fmt: skip
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+    with pytest.raises(ImageError, match=f"{side}x{side} pixels in .* GB: a trap" if refused else "truncated"):
+        read_image(tmp_path / "a.png")
+    with open(tmp_path / "a.png", "ab") as file:
+        file.truncate(3 * side * side)  # as large as a photo, which is damaged
+    with pytest.raises(ImageError, match="truncated|broken"):
+        read_image(tmp_path / "a.png", max_size=100)
+
+
 # --- errors
+
+
+def test_bytes_that_are_no_picture():
+    for content, reason in ((b"nothing", "not an image of a known format"), (b"", "the file is empty")):
+        with pytest.raises(ImageError, match=f"^the picture: {reason}"):
+            read_image(io.BytesIO(content))
 
 
 def assert_one_clear_line(error, path):

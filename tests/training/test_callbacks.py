@@ -13,7 +13,15 @@ from pytorch_lightning.callbacks import LambdaCallback
 
 from fast_style.errors import FastStyleError
 from fast_style.training import callbacks
-from fast_style.training.callbacks import Budget, Divergence, PreviewGrid, ResumePoint, Throughput, parse_duration
+from fast_style.training.callbacks import (
+    Best,
+    Budget,
+    Divergence,
+    PreviewGrid,
+    ResumePoint,
+    Throughput,
+    parse_duration,
+)
 
 
 class Negative(pl.LightningModule):
@@ -110,6 +118,25 @@ def test_a_second_request_is_python_s_own(tmp_path):
         tmp_path, LambdaCallback(on_train_batch_start=interrupt), ResumePoint(tmp_path / "last.ckpt", 100, Divergence())
     )
     assert trainer.global_step == 4
+
+
+@pytest.mark.parametrize("losses, expected", [([3, 1, 2, 4], 2), ([3, 2, 2, 1], 4), ([2, float("nan"), 3, 3], 1)])
+def test_the_best_is_that_with_the_least_held_out_loss(tmp_path, monkeypatch, losses, expected):
+    """After every second step, and once more after the last, of which there is a checkpoint."""
+    values = iter(losses)
+    step = lambda self, batch, index: self.log("val/total_loss", torch.tensor(float(next(values))))  # noqa: E731
+    monkeypatch.setattr(Negative, "validation_step", step)
+    best, last = tmp_path / "best.ckpt", tmp_path / "last.ckpt"
+    keeps = [ResumePoint(last, 100, Divergence()), Best(best, last)]
+    trainer = fit(tmp_path, *keeps, max_steps=6, val_check_interval=2, limit_val_batches=1)
+    trainer.validate(trainer.lightning_module, torch.utils.data.DataLoader(torch.rand(1, 3, 16, 16)), verbose=False)
+    kept = torch.load(best, weights_only=True)
+    assert kept["global_step"] == min(2 * expected, 6)
+    if expected < 4:
+        other = Best(tmp_path / "elsewhere" / "best.ckpt", last)
+        other.load_state_dict(kept["callbacks"]["Best"])
+        keeps[1].load_state_dict(kept["callbacks"]["Best"])
+        assert other.least == np.inf and keeps[1].least == min(losses), "a run in another folder has no best yet"
 
 
 def test_throughput_counts_images(tmp_path, monkeypatch):

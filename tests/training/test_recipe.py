@@ -62,6 +62,16 @@ def test_a_time_becomes_its_steps_and_what_cannot_be_done_again(tmp_path, traine
             train(*MACHINE, f"recipe={tmp_path}", f"run_dir={tmp_path}/run", *overrides)
 
     refused("model._target_=my_module.MyNet is of another package", model={"_target_": "my_module.MyNet"})
+    for target in (
+        "os.makedirs",
+        "fast_style.writing.os.makedirs",
+        "fast_style.training.fit.Path",
+        "fast_style.training.no.No",
+    ):
+        call = {"_target_": target, "name": str(tmp_path / "executed"), "weight": 1}
+        refused("objective.terms.a._target_=.* is of another", objective={"terms": {"a": call}})
+        refused("data._target_=.* is of another", data=call)
+    assert not (tmp_path / "executed").exists()
     refused("recipe= and experiment=", "experiment=johnson2016", "data.root=x")
     budget = {"budget": "5min", "max_steps": -1}
     strings = {key: value if key == "format" else json.dumps(value) for key, value in metadata.items()}

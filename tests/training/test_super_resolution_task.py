@@ -19,7 +19,8 @@ from fast_style.errors import FastStyleError
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.upscaler import Upscaler, resize_bicubic
 from fast_style.training.data_parallel import DataParallel
-from fast_style.training.super_resolution import SuperResolution, degrade, fidelity, luma
+from fast_style.training.super_resolution import SuperResolution, degrade
+from fast_style.training.validation import fidelity, luma
 
 TINY = ("task=super_resolution", "upscaler.width=8", "upscaler.residual_blocks=1", "short_side=36")
 

@@ -1,0 +1,16 @@
+# docker build -t fast-style . && docker run --rm -p 8000:8000 fast-style
+# Your own models: docker run --rm -p 8000:8000 -v "$PWD/outputs/models:/models:ro" fast-style models=/models
+FROM python:3.12-slim
+WORKDIR /app
+# Without CUDA, which would be five gigabytes.
+RUN pip install --no-cache-dir torch torchvision --index-url https://download.pytorch.org/whl/cpu
+COPY pyproject.toml README.md LICENSE ./
+COPY fast_style fast_style
+COPY configs configs
+COPY checkpoints checkpoints
+RUN pip install --no-cache-dir ".[serve]"
+USER nobody
+EXPOSE 8000
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as web; web.urlopen('http://127.0.0.1:8000/healthz')"]
+ENTRYPOINT ["fast-style-serve", "host=0.0.0.0"]
+CMD ["models=checkpoints"]

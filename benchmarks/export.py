@@ -1,0 +1,121 @@
+"""What an exported model weighs, how fast it is, and how nearly it paints what the model does.
+
+    python -m benchmarks.export [--ckpt checkpoints/mosaic.safetensors] [--output benchmarks/results/export.json]
+                                [--picture docs/images/export.jpg]
+
+eager     infer.py's way, in float32, and in bfloat16 where the hardware multiplies it
+onnx      files of fast-style-export in float32, float16 and int8, run by ONNX Runtime on the CPU
+half      what float16 paints where it is computed: by torch, not timed
+
+Megabytes of each file; seconds a picture of 512 px, the sides taking turns; against eager float32, on a photo that no
+shipped model was trained on, the largest difference and the mean in levels of 255, and PSNR in dB. ONNX Runtime has no
+convolutions in float16 for CPUs and computes them in float32: that file is for GPUs.
+"""
+
+import argparse
+import copy
+import json
+import sys
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.transforms.functional import center_crop
+from torchvision.utils import make_grid
+
+from benchmarks.stylize import psnr
+from benchmarks.timing import alternate, environment
+from fast_style.checkpoint import load_network
+from fast_style.data.images import read_image, write_image
+from fast_style.data.sample_photos import sample_photo
+from fast_style.hardware import keep_freed_memory, pick_precision
+from fast_style.inference.export import ONNX_PACKAGES, checked_file, onnx_painter
+from fast_style.inference.stylize import stylize
+from fast_style.networks.exportable import exportable
+from fast_style.networks.fast_layers import accelerate
+
+PRECISIONS = ("float32", "float16", "int8")
+HALF = "half"
+SHOWN, CROP = ("eager float32", HALF, "onnx int8"), 320  # what the picture has beside the photo, the middle of each
+PHOTO = "coffee.png"  # held out of the training of the shipped models
+
+
+def painters(ckpt: Path) -> tuple[dict, dict[str, int]]:
+    """What paints, by the name of the side, and the bytes of what it is loaded from."""
+    network, _ = load_network(ckpt)
+    half = partial(stylize, exportable(copy.deepcopy(network), "float16"))
+    paint, size = {}, {"eager": ckpt.stat().st_size}
+    for precision in PRECISIONS:
+        file, _ = checked_file(network, "onnx", precision, integer=False)
+        paint[f"onnx {precision}"], size[f"onnx {precision}"] = onnx_painter(file), len(file)
+    fast = accelerate(network).to(memory_format=torch.channels_last)
+    eager = {"eager float32": partial(stylize, fast)}
+    if pick_precision("auto", torch.device("cpu")) == "bf16-mixed":
+        eager["eager bfloat16"] = partial(stylize, fast, precision="bf16-mixed")
+    return eager | paint | {HALF: half}, size
+
+
+def photo_of(side: int) -> Tensor:
+    """The middle of a photo, (1, 3, side, side)."""
+    photo, _ = read_image(sample_photo(PHOTO))
+    scale = side / min(photo.shape[1:])
+    size = [round(scale * length) for length in photo.shape[1:]]
+    photo = torch.nn.functional.interpolate(photo[None], size, mode="bilinear", antialias=True)
+    top, left = ((length - side) // 2 for length in size)
+    return photo[..., top : top + side, left : left + side].contiguous()
+
+
+def measure(args: argparse.Namespace) -> tuple[dict, Tensor]:
+    """Figures, and the photo with what some sides painted."""
+    sides, sizes = painters(args.ckpt)
+    images = photo_of(args.size)
+    pictures = {name: paint(images).clamp(0, 1) for name, paint in sides.items()}
+    exact = pictures["eager float32"]
+    rows = {}
+    for name, picture in pictures.items():
+        difference = 255 * (picture - exact).abs()
+        rows[name] = {
+            "megabytes": round(sizes.get(name, sizes["eager"]) / 1e6, 2),
+            "largest_levels": round(float(difference.max()), 3),
+            "mean_levels": round(float(difference.mean()), 4),
+            "psnr": None if name == "eager float32" else psnr(picture, exact),
+        }
+        print(name, rows[name], flush=True)
+    for name, seconds in alternate(
+        {name: partial(paint, images) for name, paint in sides.items()}, args.repeats, 1
+    ).items():
+        rows[name]["seconds"] = seconds
+        print(name, seconds, flush=True)
+    result = environment(torch.device("cpu"))
+    result["versions"] |= {name: version(name) for name in ONNX_PACKAGES}
+    result |= {"ckpt": args.ckpt.name, "size": args.size, "repeats": args.repeats, "note": args.note, "sides": rows}
+    return result, torch.cat([images, *(pictures[name] for name in SHOWN)])
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ckpt", type=Path, default=Path("checkpoints/mosaic.safetensors"), help="a release file")
+    parser.add_argument("--size", type=int, default=512, help="side of the picture")
+    parser.add_argument("--repeats", type=int, default=5, help="of every side")
+    parser.add_argument("--note", help="on the machine, for the results")
+    parser.add_argument("--output", type=Path, help="a JSON file to write as well")
+    parser.add_argument("--picture", type=Path, help="the photo and what sides paint of it, side by side")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> None:
+    args = parse(argv)
+    keep_freed_memory()
+    result, pictures = measure(args)
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    if args.picture:
+        write_image(args.picture, make_grid(center_crop(pictures, [CROP, CROP]), nrow=4, padding=4, pad_value=1))
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

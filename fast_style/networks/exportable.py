@@ -1,0 +1,101 @@
+"""Networks in a form that other runtimes take: the same parameters, the same pictures, of any size.
+
+An exported program knows the sizes of its images as symbols only, so that what a network asks of them in Python has to
+be arithmetic of symbols. `exportable` puts such layers in; what they compute is what they computed before.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from fast_style.networks.multi_style import MultiStyleNet
+from fast_style.networks.transformer_net import OUTPUTS, Noise, TransformerNet
+
+# Of noise, of which four deviations are enough: 16 bits cost 0.2 levels of 255 at most, in pictures of a few pixels.
+FINE_STEP, COARSE_STEP = 2**-12, 2**-5
+
+
+def exportable(network: nn.Module, precision: str = "float32") -> nn.Module:
+    """Have a network compute in a form that torch.export takes, in place; its state_dict stays. Returns the network.
+
+    precision  float32 | float16, in which then convolutions, and nothing else, compute | int8, which is left to others,
+               but for the noise
+    """
+    classes = SYMBOLIC | (HALF if precision == "float16" else {})
+    for module in network.modules():
+        module.__class__ = classes.get(type(module), type(module))
+        if isinstance(module, Noise):
+            step = (torch.int8, COARSE_STEP) if precision == "int8" else (torch.int16, FINE_STEP)
+            module.tile = in_steps(module.tile, *step)
+    return network
+
+
+def in_steps(tile: Tensor, dtype: torch.dtype, step: float) -> Tensor:
+    """The nearest values that integers of a type have as multiples of a step: they take less room in a file."""
+    limits = torch.iinfo(dtype)
+    return (tile / step).round().clamp(limits.min, limits.max) * step
+
+
+class SymbolicNoise(Noise):
+    """As in eval mode: the tile begins at the first pixel of every image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        noise = self.tile
+        for axis in (0, 1):
+            noise = noise.index_select(axis, torch.arange(x.shape[axis - 2]) % len(self.tile))
+        return x + self.weight[:, None, None] * noise
+
+
+class SymbolicTransformerNet(TransformerNet):
+    def forward(self, content_images: Tensor) -> Tensor:
+        images = self.dither(content_images)
+        for axis in (-2, -1):
+            size = images.shape[axis]
+            # Of this form, and of no other that gives the same, symbolic algebra proves that it is a multiple.
+            whole = self.scale * torch.sym_max(self.smallest // self.scale, (size + self.scale - 1) // self.scale)
+            indices = symbolic_reflection(size, self.input_padding, self.input_padding + whole - size)
+            images = images.index_select(axis, indices)
+        stylized = self._transform(images)
+        for axis in (-2, -1):
+            stylized = stylized.index_select(axis, torch.arange(content_images.shape[axis]))
+        return OUTPUTS[self.output](stylized)
+
+
+class HalfConv2d(nn.Conv2d):
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return super()._conv_forward(x.half(), weight.half(), bias.half()).float()
+
+
+SYMBOLIC = {Noise: SymbolicNoise, TransformerNet: SymbolicTransformerNet}
+HALF = {nn.Conv2d: HalfConv2d}
+
+
+def symbolic_reflection(size: int, before: int, after: int) -> Tensor:
+    """transformer_net.reflection_indices of a symbolic size."""
+    period = torch.full((1,), torch.sym_max(2 * (size - 1), 1))
+    index = torch.arange(-before, size + after) % period
+    return torch.minimum(index, period - index)
+
+
+class PictureNet(nn.Module):
+    """A network from pictures to pictures, with nothing left to do before or after it.
+
+    network  a TransformerNet, a MultiStyleNet, or one of the user's own of images (B, 3, H, W)
+    integer  whether images are (B, H, W, 3) uint8, as files and screens have them, instead of (B, 3, H, W) in [0, 1]
+    """
+
+    def __init__(self, network: nn.Module, integer: bool):
+        super().__init__()
+        self.network, self.integer = network, integer
+
+    def forward(self, images: Tensor, mixture: Tensor | None = None) -> Tensor:
+        """Images of the same kind and size. All are painted in one mixture of the styles that a MultiStyleNet has, as
+        its `mixture` makes them: (N,), or (N + 1,) with an identity."""
+        if self.integer:
+            images = images.permute(0, 3, 1, 2).float() / 255
+        if isinstance(self.network, MultiStyleNet):
+            stylized = functional_call(self.network.transformer, self.network.style_parameters(mixture), images)
+        else:
+            stylized = self.network(images)
+        stylized = stylized.clamp(0, 1)
+        return (stylized * 255).round().to(torch.uint8).permute(0, 2, 3, 1) if self.integer else stylized

@@ -1,0 +1,25 @@
+"""The benchmark of exported models: a row for each side, and differences from eager float32."""
+
+import json
+
+from conftest import ROOT
+
+from benchmarks import export, timing
+from benchmarks.export import PRECISIONS, main
+
+
+def test_rows_and_differences(tmp_path, monkeypatch):
+    """With stand-ins, which paint a photo brighter by some levels: as many as the name of the precision has letters."""
+    monkeypatch.setattr(timing, "SECONDS_A_TURN", 0)
+    monkeypatch.setattr(export, "checked_file", lambda network, form, precision, integer: (precision.encode(), []))
+    monkeypatch.setattr(export, "onnx_painter", lambda file: lambda images: images + len(file) / 255)
+    monkeypatch.setattr(export, "stylize", lambda network, images, precision="": images * (0.9 if precision else 1))
+    output, picture = tmp_path / "export.json", tmp_path / "export.png"
+    ckpt = ROOT / "checkpoints" / "mosaic.safetensors"
+    main([f"--ckpt={ckpt}", "--size=48", "--repeats=1", f"--output={output}", f"--picture={picture}"])
+    rows = json.loads(output.read_text())["sides"]
+    assert picture.is_file() and rows["eager float32"]["psnr"] is None
+    for precision in PRECISIONS:
+        row = rows[f"onnx {precision}"]
+        assert row["largest_levels"] == len(precision) and row["seconds"]["median"] >= 0
+        assert row["megabytes"] == round(len(precision) / 1e6, 2)
