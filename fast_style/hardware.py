@@ -1,9 +1,14 @@
-"""Which device and precision suit this machine, whether it can compile, and memory that is kept between layers."""
+"""Which device and precision suit this machine, whether it can compile, its free memory, and that which is kept."""
 
 import ctypes
+import math
+import os
 import platform
+import re
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -35,6 +40,12 @@ def pick_precision(name: str, device: torch.device) -> str:
     if name != "auto":
         return name
     return "bf16-mixed" if _multiplies_bfloat16(device) else "32-true"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Computation at a precision, by Lightning's name: 32-true, bf16-mixed or 16-mixed."""
+    dtype = torch.float16 if precision.startswith("16") else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision.endswith("mixed"))
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
@@ -72,3 +83,54 @@ def keep_freed_memory() -> None:
             libc = ctypes.CDLL("libc.so.6")
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that this process may still take of a device's memory; on a CPU with what a cgroup and a limit of the
+    process (ulimit -v) leave of them."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    left = [math.inf]
+    with suppress(OSError, AttributeError):
+        left.append(_kilobytes("/proc/meminfo", "MemAvailable"))
+    if len(left) == 1:
+        with suppress(OSError, AttributeError, ValueError):  # other systems: all there is, half of it for the others
+            left.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2)
+    with suppress(OSError, AttributeError, ImportError):
+        import resource  # not on Windows
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            left.append(limit - _kilobytes("/proc/self/status", "VmSize"))
+    return max(0, min([*left, *_left_by_cgroups()]))
+
+
+def resident_memory() -> float:
+    """Bytes that this process has in memory; 0 where the system does not say."""
+    with suppress(OSError, AttributeError):
+        return _kilobytes("/proc/self/status", "VmRSS")
+    return 0
+
+
+def _kilobytes(path: str, name: str) -> int:
+    return 1024 * int(re.search(rf"{name}:\s+(\d+) kB", Path(path).read_text())[1])
+
+
+def _left_by_cgroups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[int]:
+    """Bytes that each cgroup of this process leaves, of version 2 or 1; what only caches files counts as free."""
+    with suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, place = line.split(":", 2)
+            if controllers not in ("", "memory"):
+                continue
+            top, limit, usage = (
+                (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else
+                (root, "memory.max", "memory.current")
+            )  # fmt: skip
+            # A container may see its own group as the root, under a name that is not there.
+            groups = {top, *(top / part for part in (Path(place.strip("/")), *Path(place.strip("/")).parents))}
+            for group in groups:
+                with suppress(OSError, ValueError):  # a limit of "max"
+                    statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                    cached = sum(int(statistics.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
+                    yield int((group / limit).read_text()) - int((group / usage).read_text()) + cached

@@ -4,6 +4,7 @@ Defaults are in configs/*.yaml alone.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from functools import reduce
@@ -82,6 +83,20 @@ def number(value: object) -> float:
     if not isinstance(value, Number) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise ValueError(f"{MUST_BE[Number]}, at least 0")
     return value
+
+
+def tile_side(value: object) -> int | str:
+    if value not in ("auto", "off") and (type(value) is not int or value < 64):
+        raise ValueError("must be auto, off, or a side in pixels, at least 64")
+    return value
+
+
+def amount(value: object) -> float:
+    """Bytes of an amount of memory."""
+    match = re.fullmatch(r"(\d+\.?\d*)\s*(GB|MB)", str(value), re.IGNORECASE)
+    if not match:
+        raise ValueError("must be an amount such as 4GB or 1500MB")
+    return float(match[1]) * {"GB": 1e9, "MB": 1e6}[match[2].upper()]
 
 
 def numbers(value: object) -> float | list:
@@ -209,6 +224,7 @@ class Train:
     styles: Any = shape(optional(texts_or_named_texts))
     identity_share: Number = within(0, 0.5)
     diversity_weight: Number = at_least(0)
+    stability_weight: Number = at_least(0)
     batch_size: int = at_least(1)
     image_size: int = at_least(1)
     short_side: int | None = at_least(1)
@@ -250,6 +266,9 @@ class Infer:
     mask: Any = shape(optional(text_or_named(text)))
     upscale: Text | None
     max_size: int | None = at_least(1)
+    stroke_size: int | None = at_least(16)
+    tile: Any = shape(tile_side)
+    max_memory: Any = shape(optional(amount))
     count: int | None = at_least(1)
     seed: int | None = at_least(0)
     size: Any  # parse_size reads it

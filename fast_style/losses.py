@@ -90,13 +90,18 @@ def tone_error(stylized: Tensor, content_images: Tensor) -> Tensor:
     block = max(1, min(stylized.shape[-2:]) // 24)
     tones = []
     for images in (stylized, content_images):
-        # No matrix product, which autocast would compute in bfloat16.
-        luminance = (images.float() * images.new_tensor(LUMINANCE, dtype=torch.float32)[:, None, None]).sum(1)
-        tone = F.avg_pool2d(luminance[:, None], block).flatten(1)
+        tone = F.avg_pool2d(luminance(images), block).flatten(1)
         tones.append(tone - tone.mean(1, keepdim=True))
     covariance = (tones[0] * tones[1]).mean(1)
     deviations = [(tone.square().mean(1) + FLAT**2).sqrt() for tone in tones]
     return 1 - covariance / (deviations[0] * deviations[1])
+
+
+def luminance(images: Tensor) -> Tensor:
+    """The luma of RGB images, (B, 3, H, W) -> (B, 1, H, W) float32."""
+    # No matrix product, which autocast would compute in bfloat16.
+    weights = images.new_tensor(LUMINANCE, dtype=torch.float32)[:, None, None]
+    return (images.float() * weights).sum(1, keepdim=True)
 
 
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601

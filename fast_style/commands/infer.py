@@ -10,8 +10,9 @@ from fast_style.checkpoint import fingerprint, load_network
 from fast_style.commands import run
 from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision, why_not_compiled
-from fast_style.inference.files import MAKER, draw_textures, stylize_photos
+from fast_style.inference.files import MAKER, draw_textures, stylize_moving, stylize_photos
 from fast_style.inference.painters import check_meaning, painters
+from fast_style.inference.video import is_clip
 from fast_style.keys import Infer, check_keys
 from fast_style.networks.fast_layers import accelerate
 
@@ -51,6 +52,9 @@ def infer(cfg: DictConfig) -> None:
         written, skipped, failures = [], [], []
         for (network, own), maker in zip(networks, makers, strict=True):
             written += draw_textures(config, ready(network), own, precision, maker)
+    elif isinstance(config["input"], str) and is_clip(config["input"]):
+        models = [(maker, painters(config, *one, ready)) for one, maker in zip(networks, makers, strict=True)]
+        written, skipped, failures = stylize_moving(config, models, precision), [], []
     else:
         models = [(maker, painters(config, *one, ready)) for one, maker in zip(networks, makers, strict=True)]
         written, skipped, failures = stylize_photos(config, models, precision)

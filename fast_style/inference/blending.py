@@ -8,14 +8,37 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fast_style.errors import FastStyleError
-from fast_style.losses import LUMINANCE
+from fast_style.inference.strokes import Strokes
+from fast_style.inference.windows import Window, stretched
+from fast_style.losses import luminance
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.upscaler import Upscaler
 
 Style = str | Mapping[str, float]
 
 
-class Weakened(nn.Module):
+class Combined(nn.Module):
+    """Pictures that networks paint of a photo, and the photo, combined pixel by pixel.
+
+    So any part of the picture can be made of the same parts of the others: large ones are painted in tiles.
+    """
+
+    def __init__(self, *networks: nn.Module):
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, content_images: Tensor) -> Tensor:
+        size = tuple(content_images.shape[-2:])
+        painted = [network(content_images).float() for network in self.networks]
+        return self.combine(content_images, painted, size, tuple(map(range, size)))
+
+    def combine(self, content_images: Tensor, painted: Sequence[Tensor], size: tuple[int, int], window: Window):
+        """A window of the picture: of the photo's and of those that the networks painted, all (B, 3, h, w) float32; the
+        whole of them is of `size` (H, W)."""
+        raise NotImplementedError
+
+
+class Weakened(Combined):
     """A style at a strength below 1, by the network of `MultiStyleNet.transformer_for`.
 
     What the identity, which has learnt to leave a photo as it is, does lose of it comes back as far as the style goes:
@@ -23,15 +46,15 @@ class Weakened(nn.Module):
     """
 
     def __init__(self, transformer: nn.Module, identity: nn.Module, strength: float):
-        super().__init__()
-        self.transformer, self.identity, self.strength = transformer, identity, strength
+        super().__init__(transformer, identity)
+        self.strength = strength
 
-    def forward(self, content_images: Tensor) -> Tensor:
-        lost = content_images - self.identity(content_images).float()
-        return self.transformer(content_images).float() + (1 - self.strength) * lost
+    def combine(self, content_images: Tensor, painted: Sequence[Tensor], size: tuple[int, int], window: Window):
+        style, identity = painted
+        return style + (1 - self.strength) * (content_images - identity)
 
 
-class Blend(nn.Module):
+class Blend(Combined):
     """The pictures that networks paint of a photo, each of them whole, and the photo itself, mixed pixel by pixel.
 
     networks  of images (B, 3, H, W) in [0, 1] to such
@@ -41,18 +64,16 @@ class Blend(nn.Module):
     """
 
     def __init__(self, networks: Sequence[nn.Module], masks: Sequence[Tensor], opacity: float = 1.0):
-        super().__init__()
-        self.networks, self.masks, self.opacity = nn.ModuleList(networks), list(masks), opacity
+        super().__init__(*networks)
+        self.masks, self.opacity = list(masks), opacity
 
-    def forward(self, content_images: Tensor) -> Tensor:
-        size, device = content_images.shape[-2:], content_images.device
-        weights = torch.cat(
-            [F.interpolate(mask[None].to(device), size, mode="bilinear", antialias=True) for mask in self.masks]
-        )
+    def combine(self, content_images: Tensor, painted: Sequence[Tensor], size: tuple[int, int], window: Window):
+        device = content_images.device
+        weights = torch.cat([stretched(mask[None].to(device), size, window) for mask in self.masks])
         shares = self.opacity * weights / weights.sum(0).clamp_min(1)
         blended = (1 - shares.sum(0)) * content_images
-        for share, network in zip(shares, self.networks, strict=True):
-            blended = blended + share * network(content_images).float().clamp(0, 1)
+        for share, picture in zip(shares, painted, strict=True):
+            blended = blended + share * picture.clamp(0, 1)
         return blended
 
 
@@ -72,21 +93,15 @@ class Enlarged(nn.Module):
         return self.upscaler(painted)[..., :height, :width]
 
 
-class PreservedColor(nn.Module):
+class PreservedColor(Combined):
     """What a network paints of a photo, in the photo's own colours: only the luma is painted.
 
     Gatys, Bethge, Hertzmann, Shechtman, "Preserving Color in Neural Artistic Style Transfer" (2016), section 3.2: in
     YIQ the picture's Y and the photo's I and Q, which is the photo and their difference in Y, for R, G and B alike.
     """
 
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, content_images: Tensor) -> Tensor:
-        difference = self.network(content_images).float().clamp(0, 1) - content_images
-        luma = (content_images.new_tensor(LUMINANCE)[:, None, None] * difference).sum(1, keepdim=True)
-        return content_images + luma
+    def combine(self, content_images: Tensor, painted: Sequence[Tensor], size: tuple[int, int], window: Window):
+        return content_images + luminance(painted[0].clamp(0, 1) - content_images)
 
 
 def strengthened(network: MultiStyleNet, style: Style, strength: float) -> nn.Module:
@@ -119,6 +134,7 @@ def painter(
     mask: Tensor | Mapping[str, Tensor] | None = None,
     preserve_color: bool = False,
     upscaler: Upscaler | None = None,
+    stroke_size: int | None = None,
 ) -> nn.Module:
     """A network of images (B, 3, H, W) in [0, 1] that paints them as strongly as asked, and where the mask is white.
 
@@ -128,6 +144,7 @@ def painter(
     mask         (1, h, w) in [0, 1], or one for each of several styles, which are then no `style`
     preserve_color  whether the photo's colours stay, and only its luma is painted
     upscaler     enlarges what is painted of a copy of the photo that is so many times smaller
+    stroke_size  longest side of the copy that is painted, and enlarged with the photo's detail; None: the photo itself
     Raises FastStyleError.
     """
     parameters, opacity = (strength, 1.0) if has_identity(network) else (1.0, strength)
@@ -141,5 +158,7 @@ def painter(
         networks, masks = [network_for(style, parameters)], [torch.ones(1, 1, 1) if mask is None else mask]
     if upscaler is not None:
         networks = [Enlarged(one, upscaler) for one in networks]
+    if stroke_size is not None:
+        networks = [Strokes(one, stroke_size) for one in networks]
     painted = networks[0] if mask is None and opacity == 1 else Blend(networks, masks, opacity)
     return PreservedColor(painted) if preserve_color else painted

@@ -24,6 +24,8 @@ from fast_style.data.images import (
 from fast_style.errors import FastStyleError, one_line
 from fast_style.inference.sampling import parse_size, sample_files
 from fast_style.inference.stylize import stylize_files
+from fast_style.inference.tiles import tileable
+from fast_style.inference.video import CAMERA, check_clip_target, clip_maker, preview, stylize_clip
 from fast_style.keys import shown
 from fast_style.networks.texture_generator import TextureGenerator
 
@@ -208,7 +210,61 @@ def stylize_photos(
         files = {path: target for path, target in files.items() if path not in done}
         if not files:
             continue
-        failed = stylize_files(painter, files, config["max_size"], config["batch_size"], precision, maker)
+        if config["tile"] not in ("auto", "off") and not tileable(painter):
+            raise FastStyleError(f"tile={config['tile']}: the model paints a picture only as a whole")
+        limits = {key: config[key] for key in ("max_size", "batch_size", "tile", "max_memory")}
+        failed = stylize_files(painter, files, precision=precision, maker=maker, **limits)
         written += [target for path, target in files.items() if path not in failed]
         failures += failed.values()
     return written, skipped, failures
+
+
+def name_clip(source: str, output: str | None, style: str, several: bool) -> Path | None:
+    """The file of moving pictures, as `name_outputs` names others; None of a camera's that are only shown."""
+    camera = source.startswith(CAMERA)
+    if output is not None and Path(output).suffix and not Path(output).is_dir():
+        if several:
+            raise FastStyleError(f"output={output} is one file, but the model paints several pictures: give a folder")
+        check_clip_target(Path(output))
+        return Path(output)
+    if camera and output is None:
+        return None
+    path = Path("camera.mp4" if camera else source)
+    folder = path.parent if output is None else Path(output)
+    return folder / (f"{path.stem}_{style}{path.suffix}" if output is None or several else path.name)
+
+
+def stylize_moving(config: dict, models: list[tuple[str, dict[str, list[nn.Module]]]], precision: str) -> list[Path]:
+    """Write the moving pictures that models, as of `stylize_photos`, make of those of input=; the files written. Raises
+    FastStyleError."""
+    source, work = config["input"], []
+    several = sum(len(variants) for _, painters in models for variants in painters.values()) > 1
+    for maker, painters in models:
+        for style, variants in painters.items():
+            target = name_clip(source, config["output"], style, several)
+            targets = [None] if target is None else numbered(target, len(variants))
+            work += zip(variants, targets, [maker] * len(targets), strict=target is not None)
+    for _, target, maker in work:
+        if target is None:
+            continue
+        check_folder(f"output={shown(config['output'])}", target.parent)
+        if target.resolve() == Path(source).resolve():
+            raise FastStyleError(f"output={config['output']} would overwrite {source}: give another")
+        if target.exists() and config["output"] is None and clip_maker(target) != maker:
+            raise FastStyleError(f"{target} is there already, not by this model: give output=, or move it")
+    show = preview(source) if source.startswith(CAMERA) else None
+    if show is None and any(target is None for _, target, _ in work):
+        raise FastStyleError(f"input={source}: there is no screen to show it on, give output=clip.mp4")
+    for painter, target, maker in work:
+        frames = stylize_clip(
+            painter,
+            source,
+            target,
+            config["max_size"],
+            config["batch_size"],
+            precision,
+            maker,
+            show or (lambda _: None),
+        )
+        print(f"{frames} frames")
+    return [target for _, target, _ in work if target is not None]

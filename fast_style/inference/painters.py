@@ -17,7 +17,7 @@ from fast_style.networks.upscaler import Upscaler
 
 def check_meaning(config: dict, network: nn.Module, ckpt: str) -> None:
     """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
-    painting = ("style", "strength", "mask", "preserve_color", "upscale")
+    painting = ("style", "strength", "mask", "preserve_color", "upscale", "stroke_size")
     if isinstance(network, Upscaler):
         kind, foreign = "enlarges each photo in one way", ("count", "seed", "size", *painting)
     elif not isinstance(network, TextureGenerator):
@@ -26,6 +26,10 @@ def check_meaning(config: dict, network: nn.Module, ckpt: str) -> None:
         kind, foreign = "stylises photos at their own size", ("size",)
     else:
         kind, foreign = "draws textures from noise alone", ("input", "max_size", *painting)
+    if config["upscale"] and config["stroke_size"]:
+        raise FastStyleError(
+            f"stroke_size={config['stroke_size']}: upscale= makes strokes large already, give one of them"
+        )
     if config["style"] == "random":
         foreign = tuple(key for key in foreign if key != "seed")
     for key in foreign:
@@ -57,6 +61,7 @@ def name_of(config: dict, own: str, style: Style | None, strength: float) -> str
         parts = [style or own]
     parts += [f"strength_{strength:g}"] if strength != 1 else []
     parts += ["masked"] if config["mask"] else []
+    parts += [f"strokes_{config['stroke_size']}"] if config["stroke_size"] else []
     parts += ["colors"] if config["preserve_color"] else []
     return "_".join(parts + (["large"] if config["upscale"] else []))
 
@@ -93,7 +98,17 @@ def painters(
         names, variants = [own], [lambda *_: transformer]
     return {
         name_of(config, own, style, strength): [
-            painter(network, names, network_for, style, strength, mask, config["preserve_color"], upscaler)
+            painter(
+                network,
+                names,
+                network_for,
+                style,
+                strength,
+                mask,
+                config["preserve_color"],
+                upscaler,
+                config["stroke_size"],
+            )
             for network_for in variants
         ]
         for style in styles

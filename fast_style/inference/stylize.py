@@ -1,5 +1,6 @@
 """Checkpoint + images -> stylised images."""
 
+import math
 import os
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
@@ -8,19 +9,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from rich.progress import track
-from torch import Tensor
+from rich.progress import Progress
+from torch import Tensor, nn
 
-from fast_style.data.images import read_image, write_image
+from fast_style.data.images import read_image, read_pixels, read_size, write_image
 from fast_style.errors import FastStyleError, one_line
+from fast_style.hardware import autocast, free_memory, resident_memory
+from fast_style.inference.tiles import largest_at_once, pick_tile, stylize_in_tiles
 from fast_style.networks.transformer_net import TransformerNet
 from fast_style.networks.upscaler import Upscaler, resize_bicubic
 
 WAITING_PIXELS = 2**25  # of images that wait for others of their size: 0.4 GB
+SHARE_OF_FREE = 0.8  # of the memory; the rest is the readers' and the writers'
 
 
 class Picture(NamedTuple):
-    """An image on its way from its file to another one, or why it failed."""
+    """An image on its way from its file to another one; or too large for that, which is read when its turn comes; or
+    why it failed."""
 
     path: Path
     image: Tensor | None = None
@@ -36,8 +41,7 @@ def stylize(transformer: TransformerNet | Upscaler, content_images: Tensor, prec
     `precision` is Lightning's name: 32-true, bf16-mixed or 16-mixed.
     """
     device = next(transformer.parameters()).device
-    dtype = torch.float16 if precision.startswith("16") else torch.bfloat16
-    with torch.autocast(device.type, dtype, enabled=precision.endswith("mixed")):
+    with autocast(device, precision):
         stylized = transformer(content_images.to(device))
     return stylized.float().clamp(0, 1)
 
@@ -49,27 +53,45 @@ def fitting_alpha(alpha: Tensor, image: Tensor) -> Tensor:
 
 
 def stylize_files(
-    transformer: TransformerNet | Upscaler,
+    transformer: nn.Module,
     files: dict[Path, Path],
     max_size: int | None = None,
     batch_size: int = 1,
     precision: str = "32-true",
     maker: str | None = None,
+    tile: int | str = "auto",
+    max_memory: float | None = None,
 ) -> dict[Path, str]:
     """Stylise image files, {input: output}, with a progress bar; images of equal size share a forward pass.
 
     The next images are read and the last ones written meanwhile. Alpha goes through unchanged, or is enlarged with its
     image; the files state `maker`.
+
+    tile        auto: images that would take too much memory at once are painted in tiles, without a seam; their side,
+                of all images; off
+    max_memory  bytes that the process, or a GPU, may take; None: most of what is free
     A file that fails costs only itself: returns {input: reason} of those.
     """
     transformer = transformer.to(memory_format=torch.channels_last)
-    with ThreadPoolExecutor(min(batch_size + 1, os.cpu_count() or 1)) as pool:
-        pictures = _in_threads(pool, lambda path: _read(path, max_size), files, batch_size)
+    device = next(transformer.parameters()).device
+    if max_memory is None:
+        memory = SHARE_OF_FREE * free_memory(device)
+    else:
+        memory = max(0, max_memory - (resident_memory() if device.type == "cpu" else 0))
+    most = largest_at_once(transformer, precision, memory) if tile == "auto" else math.inf if tile == "off" else 0
+    with ThreadPoolExecutor(min(batch_size + 1, os.cpu_count() or 1)) as pool, Progress() as progress:
+        pictures = _in_threads(pool, lambda path: _read(path, max_size, most), files, batch_size)
         stylized = (
-            picture for batch in _batches(pictures, batch_size) for picture in _stylize(transformer, batch, precision)
-        )
+            picture
+            for batch in _batches(pictures, batch_size)
+            for picture in (
+                _stylize(transformer, batch, precision, most) if batch[0].image is not None or batch[0].failure else
+                [_stylize_large(transformer, batch[0].path, max_size, precision, tile, memory, progress)]
+            )
+        )  # fmt: skip
         written = _in_threads(pool, lambda picture: _write(picture, files[picture.path], maker), stylized, batch_size)
-        done = track(written, "enlarging" if isinstance(transformer, Upscaler) else "stylising", total=len(files))
+        doing = "enlarging" if isinstance(transformer, Upscaler) else "stylising"
+        done = progress.track(written, total=len(files), description=doing)
         return {picture.path: picture.failure for picture in done if picture.failure}
 
 
@@ -84,8 +106,11 @@ def _in_threads(pool: ThreadPoolExecutor, function, items: Iterable, ahead: int)
         yield futures.popleft().result()
 
 
-def _read(path: Path, max_size: int | None) -> Picture:
+def _read(path: Path, max_size: int | None, most: float) -> Picture:
+    """The image in a file, if it has no more than `most` pixels."""
     try:
+        if most < math.inf and math.prod(read_size(path, max_size)) > most:
+            return Picture(path)
         return Picture(path, *read_image(path, max_size))
     except FastStyleError as error:
         return Picture(path, failure=str(error))
@@ -104,34 +129,66 @@ def _write(picture: Picture, target: Path, maker: str | None) -> Picture:
 
 def _batches(pictures: Iterable[Picture], batch_size: int) -> Iterator[list[Picture]]:
     """Lists of pictures of equal size, `batch_size` of them if they come before too many others have to wait."""
-    waiting: dict[tuple | None, list[Picture]] = defaultdict(list)
+    waiting: dict[tuple, list[Picture]] = defaultdict(list)
     for picture in pictures:
-        key = None if picture.failure else picture.image.shape
-        waiting[key].append(picture)
-        if len(waiting[key]) == batch_size:
-            yield waiting.pop(key)
+        if picture.image is None:
+            yield [picture]
+            continue
+        waiting[picture.image.shape].append(picture)
+        if len(waiting[picture.image.shape]) == batch_size:
+            yield waiting.pop(picture.image.shape)
         elif (
             sum(map(len, waiting.values())) >= 4 * batch_size
-            or sum(shape[1] * shape[2] * len(batch) for shape, batch in waiting.items() if shape) >= WAITING_PIXELS
+            or sum(shape[1] * shape[2] * len(batch) for shape, batch in waiting.items()) >= WAITING_PIXELS
         ):
             yield waiting.pop(next(iter(waiting)))
     yield from waiting.values()
 
 
-def _stylize(transformer: TransformerNet | Upscaler, batch: list[Picture], precision: str) -> list[Picture]:
-    """The pictures of a batch, all of one size or all failures, stylised."""
+def _stylize(transformer: nn.Module, batch: list[Picture], precision: str, most: float) -> list[Picture]:
+    """The pictures of a batch, all of one size or all failures, stylised; at once, if they have so few pixels."""
     if batch[0].failure:
         return batch
-    try:
-        stylized = stylize(transformer, torch.stack([picture.image for picture in batch]), precision).cpu()
-        return [picture._replace(image=image) for picture, image in zip(batch, stylized, strict=True)]
-    except RuntimeError as error:  # out of memory has no type of its own on the CPU
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            raise FastStyleError(f"compile=true fails here: {one_line(error)}") from error
-        reason = one_line(error)
+    height, width = batch[0].image.shape[1:]
+    if len(batch) == 1 or len(batch) * height * width <= most:
+        try:
+            stylized = stylize(transformer, torch.stack([picture.image for picture in batch]), precision).cpu()
+            return [picture._replace(image=image) for picture, image in zip(batch, stylized, strict=True)]
+        except RuntimeError as error:  # out of memory has no type of its own on the CPU
+            reason = why_failed(error)
     # Not in the except block: until its end the failed pass keeps its memory.
     if len(batch) > 1:
-        return [picture for single in batch for picture in _stylize(transformer, [single], precision)]
-    height, width = batch[0].image.shape[1:]
+        return [picture for single in batch for picture in _stylize(transformer, [single], precision, most)]
     hint = f"it is {width}x{height}; try max_size={max(height, width) // 2}"
     return [Picture(batch[0].path, failure=f"{batch[0].path}: {reason} ({hint})")]
+
+
+def _stylize_large(
+    transformer: nn.Module,
+    path: Path,
+    max_size: int | None,
+    precision: str,
+    tile: int | str,
+    memory: float,
+    progress: Progress,
+) -> Picture:
+    """The picture in a file, read and stylised in tiles of this side, or of one that takes no more than `memory`."""
+    shown = progress.add_task(path.name, total=1)
+    try:
+        side = tile if tile != "auto" else pick_tile(transformer, precision, read_size(path, max_size), memory)
+        image, alpha = read_pixels(path, max_size)
+        image = stylize_in_tiles(transformer, image, side, precision, lambda share: progress.advance(shown, share))
+        return Picture(path, image, alpha)
+    except FastStyleError as error:
+        return Picture(path, failure=str(error) if str(error).startswith(str(path)) else f"{path}: {error}")
+    except RuntimeError as error:
+        return Picture(path, failure=f"{path}: {why_failed(error)} (try a smaller tile=, or max_size=)")
+    finally:
+        progress.remove_task(shown)
+
+
+def why_failed(error: RuntimeError) -> str:
+    """A reason that may be one picture's; what is wrong with the compiler raises FastStyleError."""
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        raise FastStyleError(f"compile=true fails here: {one_line(error)}") from error
+    return one_line(error)

@@ -94,6 +94,7 @@ class Stylizer:
         strength: float = 1.0,
         mask: Picture | Mapping[str, Picture] | None = None,
         preserve_color: bool = False,
+        stroke_size: int | None = None,
     ) -> Image.Image | bytes | np.ndarray | Tensor | list:
         """The picture in the style.
 
@@ -104,17 +105,20 @@ class Stylizer:
         mask      where to paint: a picture that is white there, of any size and with any greys, or one for each style
                   by its name. Arrays and tensors may also be (H, W), and of booleans.
         preserve_color  whether the photo's colours stay, and only its luma is painted
+        stroke_size  a longest side: strokes are as large, relative to the picture, as in one of that size
         """
         if self.several != (style is not None) and not (style is None and isinstance(mask, Mapping)):
             has = f"several styles: give style= of {', '.join(self.names)}" if self.several else "one style"
             raise FastStyleError(f"style={style}: the model has {has}")
         if not 0 <= strength <= STRONGEST:
             raise FastStyleError(f"strength={strength}: must be a number from 0 to {STRONGEST:g}")
+        if self.upscaler is not None and stroke_size is not None:
+            raise FastStyleError(f"stroke_size={stroke_size}: upscale= makes strokes large already")
         if isinstance(self.network, Upscaler) and (
-            self.upscaler is not None or strength != 1 or mask is not None or preserve_color
+            self.upscaler is not None or strength != 1 or mask is not None or preserve_color or stroke_size
         ):
             raise FastStyleError(
-                "the model enlarges photos: strength=, mask=, preserve_color= and upscale= mean nothing to it"
+                "the model enlarges photos: strength=, mask=, preserve_color=, stroke_size= and upscale= mean nothing"
             )
         if note := fallback(self.network, strength):
             warnings.warn(note, stacklevel=2)
@@ -122,7 +126,7 @@ class Stylizer:
             mask = {name: as_mask(one) for name, one in mask.items()}
         elif mask is not None:
             mask = as_mask(mask)
-        options = style, strength, mask, preserve_color, self.upscaler
+        options = style, strength, mask, preserve_color, self.upscaler, stroke_size
         transformer = painter(self.network, self.names, self._network_for, *options)
         return painted(picture, partial(stylize, transformer, precision=self.precision), max_size)
 

@@ -190,14 +190,20 @@ def batch_norm(image: Tensor, scale: Tensor, shift: Tensor, epsilon: float, out:
     if height * width <= MOST_PIXELS:
         torch.native_batch_norm(image, scale, shift, None, None, True, 0.0, epsilon, out=(out, mean, deviation))
         return mean, deviation
-    parts = image.split(max(1, MOST_PIXELS // width), dim=2)
-    unused = torch.zeros_like(scale)  # running averages; without them the moments would be as coarse as the image
-    moments = [torch.batch_norm_update_stats(part, unused, unused, 0.0) for part in parts]
-    means, variances = (torch.stack(column).double() for column in zip(*moments, strict=True))
-    shares = torch.tensor([[part.shape[2] / height] for part in parts], dtype=torch.float64)
-    wide_mean = (shares * means).sum(0)
-    variance = (shares * (variances + (means - wide_mean).square())).sum(0).to(scale)
+    wide_mean, variance = (column.to(scale) for column in moments(image))
     mean.copy_(wide_mean)
     no_moments = scale.new_empty(0), scale.new_empty(0)
     torch.native_batch_norm(image, scale, shift, mean, variance, False, 0.0, epsilon, out=(out, *no_moments))
     return mean, (variance + epsilon).rsqrt()
+
+
+def moments(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (C,) float64 of an image (1, C, H, W), of parts whose sums are exact enough."""
+    height, width = image.shape[2:]
+    parts = image.split(max(1, MOST_PIXELS // width), dim=2)
+    unused = image.new_zeros(image.shape[1], dtype=torch.float32)  # averages; without them as coarse as the image
+    columns = zip(*[torch.batch_norm_update_stats(part, unused, unused, 0.0) for part in parts], strict=True)
+    means, variances = (torch.stack(column).double() for column in columns)
+    shares = means.new_tensor([[part.shape[2] / height] for part in parts])
+    mean = (shares * means).sum(0)
+    return mean, (shares * (variances + (means - mean).square())).sum(0)

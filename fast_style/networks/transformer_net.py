@@ -58,14 +58,14 @@ class Noise(nn.Module):
         tile = torch.randn(period, period, generator=torch.Generator().manual_seed(seed), device="cpu")
         self.register_buffer("tile", tile, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
+    def forward(self, x: Tensor, top: int = 0, left: int = 0) -> Tensor:
+        """(B, C, H, W) -> the same shape; the first pixel may lie elsewhere than in the corner of the picture."""
         period = len(self.tile)
         start = torch.zeros(len(x), dtype=torch.long, device=x.device)
         if self.training:
             start = (x.detach()[..., 0, 0].float().sum(1).abs() * 65521).nan_to_num(0, 0, 0).long()
-        rows = (start[:, None] + torch.arange(x.shape[-2], device=x.device)) % period
-        columns = (start[:, None] // period + torch.arange(x.shape[-1], device=x.device)) % period
+        rows = (start[:, None] + top + torch.arange(x.shape[-2], device=x.device)) % period
+        columns = (start[:, None] // period + left + torch.arange(x.shape[-1], device=x.device)) % period
         noise = self.tile[rows[:, :, None], columns[:, None, :]].to(x.dtype)
         return x + self.weight[:, None, None].to(x.dtype) * noise[:, None]
 
@@ -200,14 +200,20 @@ class TransformerNet(nn.Module):
 
     def _pad(self, images: Tensor) -> Tensor:
         """Reflect to a multiple of the coarsest pixel, and to the smallest size that every convolution can reflect."""
-        height, width = images.shape[-2:]
-        bottom, right = (max(self.smallest, -(-size // self.scale) * self.scale) - size for size in (height, width))
-        border = self.input_padding
-        if not (border or bottom or right):
+        size, ends = images.shape[-2:], self.borders(images.shape[-2:])
+        if not any(map(any, ends)):
             return images
-        rows = reflection_indices(height, border, border + bottom, images.device)
-        columns = reflection_indices(width, border, border + right, images.device)
+        rows, columns = (
+            reflection_indices(*axis, images.device) for axis in zip(size, *zip(*ends, strict=True), strict=True)
+        )
         return images[..., rows, :][..., columns]
+
+    def borders(self, size: Sequence[int]) -> list[tuple[int, int]]:
+        """Pixels that images of `size` (H, W) are padded with, before and after, along both axes."""
+        fitting = (max(self.smallest, -(-length // self.scale) * self.scale) for length in size)
+        return [
+            (self.input_padding, self.input_padding + fits - length) for fits, length in zip(fitting, size, strict=True)
+        ]
 
 
 def reflection_indices(size: int, before: int, after: int, device: torch.device) -> Tensor:

@@ -15,6 +15,7 @@ from fast_style.inference.stylize import stylize_files
 from fast_style.networks.transformer_net import TransformerNet
 from fast_style.overrides import infer_command
 from fast_style.training.data_parallel import DataParallel, sharing_cores
+from fast_style.training.stability import stability_error
 from fast_style.training.task import StyleTask
 from fast_style.training.validation import DistanceToIdeal, likeness
 from fast_style.training.warm_start import initial_state
@@ -36,6 +37,7 @@ class StyleTransfer(StyleTask):
         self.transformer = build_network(config, modules=[own])
         if state_dict := initial_state(config["init_from"], config["model"], self.style_images):
             self.transformer.load_state_dict(state_dict)
+        self.stability_weight = config.get("stability_weight", 0)  # a task of the user's may lack it
         self.training_terms = self.stylized_terms
         self.distance_to_ideal = DistanceToIdeal(self.perceptual_loss, self.style_images)
 
@@ -52,7 +54,12 @@ class StyleTransfer(StyleTask):
 
     def stylized_terms(self, content_images: Tensor) -> dict[str, Tensor]:
         """Weighted terms of the objective on the stylised images (B, 3, H, W), scalars by name."""
-        return self.perceptual_loss(self.transformer(content_images), content_images)
+        stylized = self.transformer(content_images)
+        terms = self.perceptual_loss(stylized, content_images)
+        if self.stability_weight:
+            error = stability_error(self.transformer, content_images, stylized)
+            terms["stability_loss"] = self.stability_weight * error
+        return terms
 
     def terms(self, batch: Tensor, stage: str, batch_index: int) -> dict[str, Tensor]:
         # Validation, with its other batch sizes, is neither compiled nor shared out.

@@ -206,7 +206,10 @@ def test_only_light_and_dark_are_painted(files):
     torch.testing.assert_close(yiq[:, 1:], expected[:, 1:], rtol=0, atol=2e-4)
     paint = Stylizer(files / "alone.safetensors", device="cpu", precision="32-true")
     image = torch.rand(3, 16, 16)
-    expected = PreservedColor(lambda images: paint(images, style="a"))(image[None])[0].clamp(0, 1)
+    painted = paint(image[None], style="a")
+    size = tuple(image.shape[1:])
+    combined = PreservedColor(Flat(0.5)).combine(image[None], [painted], size, tuple(map(range, size)))
+    expected = combined[0].clamp(0, 1)
     torch.testing.assert_close(paint(image, style="a", preserve_color=True), expected, rtol=0, atol=1e-5)
 
 

@@ -1,0 +1,377 @@
+"""Moving pictures: a video, a GIF, an animated WebP or a camera becomes another one, a batch of frames at a time.
+
+Sound and the time of every frame are kept, and a video whose file says that it lies on its side is turned upright.
+Video needs the extra `video` (PyAV); GIF and WebP need nothing more.
+"""
+
+import math
+import platform
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, ImageSequence
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from fast_style.data.images import read_maker
+from fast_style.errors import FastStyleError, one_line
+from fast_style.inference.stylize import fitting_alpha, stylize
+from fast_style.networks.upscaler import resize_bicubic
+from fast_style.writing import whole_file
+
+# The formats of FFmpeg, and encoders with a quality at which a painting shows no blocks.
+_H264 = ("libx264", {"crf": "18"})
+VIDEOS = {
+    ".avi": ("avi", *_H264),
+    ".m4v": ("mp4", *_H264),
+    ".mkv": ("matroska", *_H264),
+    ".mov": ("mov", *_H264),
+    ".mp4": ("mp4", *_H264),
+    ".webm": ("webm", "libvpx-vp9", {"crf": "24", "b": "0"}),
+}
+ANIMATIONS = {".gif": {}, ".webp": {"quality": 90}}
+CAMERA = "camera:"
+SHOWN_FOR = Fraction(1, 10)  # a second, a frame of a GIF that names no time, as browsers do
+HD = 720  # lines from which video that says nothing has the colours of BT.709, else those of BT.601
+BT601, BT709, BT2020, UNKNOWN = 5, 1, 9, 2  # as FFmpeg numbers the matrices from RGB
+LIMITED = 1  # black is 16 and white 235
+
+
+class Frame(NamedTuple):
+    image: Tensor  # (3, H, W) uint8
+    alpha: Tensor | None  # (1, H, W) in [0, 1]
+    start: Fraction  # seconds
+    seconds: Fraction  # that it is shown
+
+
+class Clip(NamedTuple):
+    """Frames on their way, and what the file of theirs says of them all."""
+
+    frames: Iterator[Frame]
+    count: int | None  # of them, as far as it is known
+    rate: Fraction  # of them in a second, on average
+    time_base: Fraction  # of which all times are multiples
+    shape: Fraction | None = None  # width of a pixel over its height
+    loop: int | None = None  # of a GIF or WebP
+    sound: "list | None" = None  # streams of PyAV
+    packets: "list | None" = None  # of sound, of the time of the frames that were read, to be taken away
+
+
+def is_clip(path: str) -> bool:
+    """Whether `input=` means one clip: by its suffix, or an animated GIF or WebP."""
+    suffix = Path(path).suffix.lower()
+    if path.startswith(CAMERA) or suffix in VIDEOS:
+        return True
+    with suppress(Exception), Image.open(path, formats=["GIF", "WEBP"]) as image:
+        return getattr(image, "n_frames", 1) > 1
+    return False
+
+
+def check_clip_target(path: Path) -> None:
+    """Raise FastStyleError for a file that cannot hold moving pictures."""
+    if path.suffix.lower() not in VIDEOS | ANIMATIONS:
+        raise FastStyleError(f"output={path}: moving pictures end in one of {' '.join(sorted(VIDEOS | ANIMATIONS))}")
+    if path.suffix.lower() in VIDEOS:
+        load_av()
+
+
+def load_av():
+    try:
+        import av
+    except ImportError as error:
+        raise FastStyleError('video needs PyAV: pip install "fast-style[video]", or pip install av') from error
+    av.logging.set_level(av.logging.PANIC)  # what goes wrong is raised, too
+    return av
+
+
+def stylize_clip(
+    transformer: nn.Module,
+    source: str,
+    target: Path | None,
+    max_size: int | None = None,
+    batch_size: int = 1,
+    precision: str = "32-true",
+    maker: str = "",
+    show: Callable[[Tensor], object] = lambda image: None,
+) -> int:
+    """Stylise moving pictures, with a progress bar: the number of frames. The file appears whole or not at all.
+
+    source  a file, or "camera:" and the number or name of one, which runs until Ctrl-C
+    target  None: no file, for pictures that are only shown
+    maker   what `clip_maker` then says
+    show    is called with every stylised frame (3, H, W) uint8
+    Raises FastStyleError.
+    """
+    transformer = transformer.to(memory_format=torch.channels_last)
+    columns = TextColumn("stylising"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn()
+    done = 0
+    with ExitStack() as stack:
+        try:
+            clip = stack.enter_context(opened(source))
+            bar = stack.enter_context(Progress(*columns))
+            task = bar.add_task("", total=clip.count)
+
+            def stylized() -> Iterator[Frame]:
+                nonlocal done
+                size = 1 if source.startswith(CAMERA) else batch_size
+                while frames := list(islice(clip.frames, size)):
+                    for frame in stylize_frames(transformer, frames, max_size, precision):
+                        show(frame.image)
+                        yield frame
+                        done += 1
+                        bar.advance(task)
+
+            if target is None:
+                for _ in stylized():
+                    pass
+            else:
+                unfinished = stack.enter_context(whole_file(target))
+                write = write_animation if target.suffix.lower() in ANIMATIONS else write_video
+                write(unfinished, target.suffix.lower(), clip, stylized(), maker)
+            if not done:
+                raise FastStyleError("there are no frames in it")
+        except FastStyleError as error:
+            raise FastStyleError(f"{source}: {error}") from error
+        except (OSError, ValueError, RuntimeError, EOFError, SyntaxError) as error:  # FFmpeg's, Pillow's, out of memory
+            raise FastStyleError(f"{source}: after {done} frames: {one_line(error)}") from error
+    return done
+
+
+def stylize_frames(
+    transformer: nn.Module, frames: list[Frame], max_size: int | None, precision: str
+) -> Iterator[Frame]:
+    images = torch.stack([frame.image for frame in frames]).float() / 255
+    scale = min(1, (max_size or math.inf) / max(images.shape[-2:]))
+    if scale < 1:
+        images = resize_bicubic(images, tuple(max(1, round(side * scale)) for side in images.shape[-2:])).clamp(0, 1)
+    for frame, image in zip(frames, stylize(transformer, images, precision).cpu(), strict=True):
+        alpha = None if frame.alpha is None else fitting_alpha(frame.alpha, image)
+        yield frame._replace(image=(image * 255).round().byte(), alpha=alpha)
+
+
+def clip_maker(path: Path) -> str | None:
+    """The program that wrote moving pictures, as their file states it."""
+    with suppress(Exception):
+        if path.suffix.lower() in VIDEOS:
+            with load_av().open(str(path)) as container:
+                metadata = {key.lower(): value for key, value in container.metadata.items()}
+                return metadata.get("comment")
+        with Image.open(path, formats=["GIF", "WEBP"]) as image:
+            return image.info["comment"].decode() if "comment" in image.info else read_maker(path)
+    return None
+
+
+# --- reading
+
+
+def opened(source: str):
+    if source.startswith(CAMERA):
+        return opened_camera(source.removeprefix(CAMERA))
+    if Path(source).suffix.lower() in VIDEOS:
+        return opened_video(source)
+    return opened_animation(source)
+
+
+@contextmanager
+def opened_animation(path: str) -> Iterator[Clip]:
+    with Image.open(path, formats=["GIF", "WEBP"]) as image:
+
+        def frames() -> Iterator[Frame]:
+            start = Fraction(0)
+            for frame in ImageSequence.Iterator(image):
+                pixels = torch.from_numpy(np.array(frame.convert("RGBA"))).permute(2, 0, 1)
+                seconds = Fraction(round(frame.info.get("duration", 0)), 1000) or SHOWN_FOR
+                alpha = pixels[3:].float() / 255
+                picture = pixels[:3].masked_fill(alpha == 0, 255)
+                yield Frame(picture, None if (alpha == 1).all() else alpha, start, seconds)
+                start += seconds
+
+        yield Clip(frames(), image.n_frames, 1 / SHOWN_FOR, Fraction(1, 1000), loop=image.info.get("loop"))
+
+
+@contextmanager
+def opened_video(path: str) -> Iterator[Clip]:
+    av = load_av()
+    with av.open(path) as container:
+        yield read_container(container, list(container.streams.audio))
+
+
+@contextmanager
+def opened_camera(name: str) -> Iterator[Clip]:
+    """A camera until Ctrl-C, whose frames have the times when they came."""
+    av, system = load_av(), platform.system()
+    kinds = {
+        "Linux": ("v4l2", f"/dev/video{name}"),
+        "Darwin": ("avfoundation", name),
+        "Windows": ("dshow", f"video={name}"),
+    }
+    kind, device = kinds.get(system, kinds["Linux"])
+    ended = []
+    before = signal.signal(signal.SIGINT, lambda *_: ended.append(True))
+    try:
+        with av.open(device, format=kind) as container:
+            clip = read_container(container, [])
+
+            def frames() -> Iterator[Frame]:
+                for frame in clip.frames:
+                    if ended:
+                        return
+                    yield frame
+
+            yield clip._replace(frames=frames(), count=None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def read_container(container, sound: list) -> Clip:
+    if not container.streams.video:
+        raise FastStyleError("there are no pictures in it")
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    packets, rate = [], stream.average_rate or stream.guessed_rate or Fraction(25)
+
+    def frames() -> Iterator[Frame]:
+        latest = None
+        for packet in container.demux(stream, *sound):
+            if packet.stream is not stream:
+                packets.append(packet)
+                continue
+            for frame in packet.decode():  # the last, empty packet gives what the decoder still holds
+                start = latest + 1 / rate if frame.pts is None else frame.pts * frame.time_base
+                if latest is not None and start <= latest:
+                    start = latest + stream.time_base
+                latest = start
+                yield Frame(upright(frame), None, start, 1 / rate)
+
+    count = stream.frames or (stream.duration and round(stream.duration * stream.time_base * rate)) or None
+    shape = stream.sample_aspect_ratio or None
+    return Clip(frames(), count, rate, stream.time_base, shape, sound=sound, packets=packets)
+
+
+def upright(frame) -> Tensor:
+    """(3, H, W) uint8 of a decoded frame, turned as its file says it is to be shown."""
+    matrix = frame.colorspace if frame.colorspace in (BT709, BT2020) else BT601
+    if frame.colorspace == UNKNOWN:
+        matrix = BT709 if frame.height >= HD else BT601
+    pixels = frame.to_ndarray(format="rgb24", src_colorspace=matrix)
+    return torch.from_numpy(np.rot90(pixels, round(frame.rotation / 90)).copy()).permute(2, 0, 1)
+
+
+# --- writing
+
+
+def write_animation(path: Path, suffix: str, clip: Clip, frames: Iterator[Frame], maker: str) -> None:
+    durations: list[int] = []  # in milliseconds; grows while Pillow asks for frames
+
+    def pictures() -> Iterator[Image.Image]:
+        for frame in frames:
+            durations.append(round(frame.seconds * 1000))
+            parts = [frame.image] + ([] if frame.alpha is None else [(frame.alpha * 255).round().byte()])
+            yield Image.fromarray(torch.cat(parts).permute(1, 2, 0).contiguous().numpy())
+
+    rest = pictures()
+    first = next(rest, None)
+    if first is not None:
+        options = ANIMATIONS[suffix] | ({} if clip.loop is None else {"loop": clip.loop})
+        exif = Image.Exif()
+        exif[ExifTags.Base.Software] = maker
+        options |= {"comment": maker} if suffix == ".gif" else {"exif": exif}
+        first.save(path, suffix[1:], save_all=True, append_images=rest, duration=durations, **options)
+
+
+def write_video(path: Path, suffix: str, clip: Clip, frames: Iterator[Frame], maker: str) -> None:
+    kind, encoder, options = VIDEOS[suffix]
+    time_base = 1 / clip.rate if kind == "avi" else clip.time_base  # an AVI file has no times, only a rate
+    with load_av().open(str(path), "w", format=kind) as container:
+        container.metadata["comment"] = maker
+        stream, mux_sound, durations = None, None, {}
+        for frame in frames:
+            if stream is None:
+                stream = add_pictures(container, clip, frame.image, encoder, options, time_base)
+                mux_sound = add_sound(container, clip)
+            picture = encodable(frame.image, stream.codec_context.pix_fmt)
+            picture.pts, picture.time_base = round(frame.start / time_base), time_base
+            durations[picture.pts] = round(frame.seconds / time_base)
+            for packet in stream.encode(picture):
+                packet.duration = durations.pop(packet.pts, packet.duration)
+                container.mux(packet)
+            mux_sound(clip.packets or [])
+        if stream is not None:
+            container.mux(stream.encode())
+            mux_sound([*(clip.packets or []), None])
+
+
+def add_pictures(container, clip: Clip, image: Tensor, encoder: str, options: dict, time_base: Fraction):
+    stream = container.add_stream(encoder, rate=clip.rate.limit_denominator(65535), options=options)
+    stream.height, stream.width = image.shape[1:]
+    # Half the colour needs even sides.
+    stream.pix_fmt = "yuv420p" if stream.height % 2 == stream.width % 2 == 0 else "yuv444p"
+    context = stream.codec_context
+    context.time_base = time_base
+    context.colorspace = context.color_primaries = context.color_trc = BT709
+    context.color_range = LIMITED
+    if clip.shape:
+        context.sample_aspect_ratio = clip.shape
+    return stream
+
+
+def encodable(image: Tensor, pixel_format: str):
+    """An image (3, H, W) uint8 as a frame for an encoder."""
+    frame = load_av().VideoFrame.from_ndarray(image.permute(1, 2, 0).contiguous().numpy(), "rgb24")
+    return frame.reformat(format=pixel_format, dst_colorspace=BT709, dst_color_range=LIMITED)
+
+
+def add_sound(container, clip: Clip) -> Callable[[list], None]:
+    """Have the file hold the clip's sound: copied where it can, else encoded again. What is returned takes packets from
+    a list, and None for the end."""
+    targets = {}
+    for source in clip.sound or []:
+        if copied := source.codec_context.codec.canonical_name in container.supported_codecs:
+            target = container.add_stream_from_template(source)
+        else:
+            target = container.add_stream("libopus" if "webm" in container.format.name else "aac")
+        targets[source] = copied, target
+
+    def mux(packets: list) -> None:
+        for packet in packets:
+            for source, (copied, target) in targets.items():
+                if packet is not None and packet.stream is not source:
+                    continue
+                if not copied:
+                    for frame in packet.decode() if packet is not None else [None]:
+                        container.mux(target.encode(frame))
+                elif packet is not None and packet.dts is not None:
+                    packet.stream = target
+                    container.mux(packet)
+        packets.clear()
+
+    return mux
+
+
+def preview(title: str) -> Callable[[Tensor], object] | None:
+    """A window that shows images (3, H, W) uint8, one after the other; None where there is no screen."""
+    try:
+        import tkinter
+
+        from PIL import ImageTk
+
+        window = tkinter.Tk()
+    except Exception:  # no Tk, or no screen
+        return None
+    window.title(title)
+    label = tkinter.Label(window)
+    label.pack()
+
+    def show(image: Tensor) -> None:
+        label.image = ImageTk.PhotoImage(Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()))
+        label.configure(image=label.image)
+        window.update()
+
+    return show

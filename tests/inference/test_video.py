@@ -1,0 +1,201 @@
+"""Moving pictures: the frames, their times, sound, rotation and colours of a file are those that come out."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageSequence
+
+from fast_style.errors import FastStyleError
+from fast_style.inference import video
+from fast_style.inference.video import clip_maker, is_clip, opened, stylize_clip
+
+
+class Plain(torch.nn.Module):
+    """Paints a photo as it is; what it has seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.seen = torch.nn.Parameter(torch.ones(1)), []
+
+    def forward(self, images):
+        self.seen.append(len(images))
+        return images * self.weight
+
+
+@pytest.fixture(scope="module")
+def av():
+    return pytest.importorskip("av", reason="video needs the extra: pip install av")
+
+
+TIMES = [0, 40, 80, 200, 240, 500, 540, 580]  # milliseconds: of a variable rate
+COLOURS = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (120, 120, 120)] * 2
+
+
+def write_clip(av, path, size=(48, 64), sound=None, rotation=0):
+    """Frames of one colour, the left third of them black."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "5"})
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv444p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        audio = container.add_stream(sound, rate=48000) if sound else None
+        for time, colour in zip(TIMES, COLOURS, strict=True):
+            pixels = np.tile(np.uint8(colour), (*size, 1))
+            pixels[:, : size[1] // 3] = 0
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if audio:
+            tone = np.sin(np.arange(28800) / 20).astype(np.float32)[None] / 2
+            frame = av.AudioFrame.from_ndarray(tone, "fltp", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+            container.mux(audio.encode(frame))
+            container.mux(audio.encode())
+    return path
+
+
+def frames_of(path):
+    with opened(str(path)) as clip:
+        return list(clip.frames)
+
+
+def sound_of(av, path):
+    with av.open(str(path)) as container:
+        return np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], 1)
+
+
+@pytest.mark.parametrize("suffix, sound, copied", [
+    (".mp4", "aac", True), (".mkv", "libopus", True), (".webm", "aac", False), (".mp4", None, True),
+])  # fmt: skip
+def test_video_keeps_its_frames_times_and_sound(av, tmp_path, suffix, sound, copied):
+    source, target = write_clip(av, tmp_path / "a.mkv", sound=sound), tmp_path / f"out{suffix}"
+    network = Plain()
+    assert stylize_clip(network, str(source), target, batch_size=3, maker="fast_style 1") == len(TIMES)
+    assert network.seen == [3, 3, 2]
+    found = frames_of(target)
+    assert [round(frame.start * 1000) for frame in found] == TIMES
+    for frame, colour in zip(found, COLOURS, strict=True):
+        assert frame.image.shape == (3, 48, 64)
+        right = frame.image[:, :, 32:].float().mean((1, 2))
+        np.testing.assert_allclose(right, colour, atol=5)
+    if sound:
+        before, after = sound_of(av, source), sound_of(av, target)
+        if copied:
+            np.testing.assert_array_equal(after, before)
+        else:
+            assert (
+                abs(after.shape[1] - before.shape[1]) < 2048
+                and abs(np.abs(after).mean() - np.abs(before).mean()) < 0.02
+            )
+    assert clip_maker(target) == "fast_style 1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", target.name]
+
+
+def test_video_that_lies_on_its_side_is_turned(av, tmp_path):
+    """A quarter turn clockwise, as phones hold portraits: the black third on the left is then on top."""
+    source = write_clip(av, tmp_path / "a.mp4", rotation=-90)
+    stylize_clip(Plain(), str(source), tmp_path / "out.mp4", max_size=32)
+    image = frames_of(tmp_path / "out.mp4")[0].image.float()
+    assert image.shape == (3, 32, 24)
+    assert image[0, :8].mean() < 25 < 180 < image[0, 14:].mean()
+    assert len({frame.image.shape for frame in frames_of(source)}) == 1
+
+
+def test_odd_sizes_are_kept(av, tmp_path):
+    source = write_clip(av, tmp_path / "a.mkv", size=(33, 47))
+    stylize_clip(Plain(), str(source), tmp_path / "out.mp4")
+    assert frames_of(tmp_path / "out.mp4")[0].image.shape == (3, 33, 47)
+
+
+def write_animation(path):
+    images = [Image.new("RGB", (20, 14), colour) for colour in COLOURS[:4]]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[50, 100, 300, 20], loop=2, lossless=True)
+    return path
+
+
+@pytest.mark.parametrize("source, target", [("a.gif", "b.webp"), ("a.webp", "b.gif"), ("a.gif", "b.gif")])
+def test_animations_keep_their_times(tmp_path, source, target):
+    stylize_clip(
+        Plain(), str(write_animation(tmp_path / source)), tmp_path / target, batch_size=3, maker="fast_style 1"
+    )
+    assert is_clip(str(tmp_path / target)) and clip_maker(tmp_path / target) == "fast_style 1"
+    with Image.open(tmp_path / target) as image:
+        assert image.info["loop"] == 2
+        for frame, colour, duration in zip(ImageSequence.Iterator(image), COLOURS, (50, 100, 300, 20), strict=False):
+            np.testing.assert_allclose(np.array(frame.convert("RGB")).mean((0, 1)), colour, atol=6)
+            assert frame.info["duration"] == duration
+        assert image.n_frames == 4
+
+
+def test_an_animation_becomes_a_video_and_back(av, tmp_path):
+    stylize_clip(Plain(), str(write_animation(tmp_path / "a.gif")), tmp_path / "b.mp4")
+    assert [frame.start * 1000 for frame in frames_of(tmp_path / "b.mp4")] == [0, 50, 150, 450]
+    stylize_clip(Plain(), str(tmp_path / "b.mp4"), tmp_path / "c.gif")
+    assert len(frames_of(tmp_path / "c.gif")) == 4
+
+
+def test_equal_frames_give_equal_pictures(tmp_path, monkeypatch):
+    """Whatever else is in their batches: the last batch has one frame."""
+    torch.manual_seed(0)
+    from fast_style.networks.fast_layers import accelerate
+    from fast_style.networks.transformer_net import TransformerNet
+
+    transformer = accelerate(TransformerNet((4, 6), residual_blocks=1, noise=True).eval())
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)) for _ in range(2)]
+    order = [0, 1, 0, 1, 0]
+    images[0].save(tmp_path / "a.webp", save_all=True, append_images=[images[i] for i in order[1:]], lossless=True)
+    shown = []
+    stylize_clip(transformer, str(tmp_path / "a.webp"), None, batch_size=2, show=lambda image: shown.append(image))
+    for index, image in zip(order, shown, strict=True):
+        assert torch.equal(image, shown[index])
+
+
+def test_what_fails_leaves_nothing(av, tmp_path):
+    source = write_clip(av, tmp_path / "a.mkv")
+    cut = tmp_path / "cut.mp4"
+    write_clip(av, cut)
+    cut.write_bytes(cut.read_bytes()[:300])
+    (tmp_path / "empty.mp4").touch()
+    for path in (cut, tmp_path / "empty.mp4", tmp_path / "none.mp4"):
+        with pytest.raises(FastStyleError, match=f"{path.name}: ") as caught:
+            stylize_clip(Plain(), str(path), tmp_path / "out" / "b.mp4")
+        assert "\n" not in str(caught.value)
+
+    class Failing(Plain):
+        def forward(self, images):
+            if self.seen:
+                raise RuntimeError("out of memory\nand more")
+            return super().forward(images)
+
+    with pytest.raises(FastStyleError, match=r"a\.mkv: after 2 frames: out of memory$"):
+        stylize_clip(Failing(), str(source), tmp_path / "out" / "b.mp4", batch_size=2)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_camera_runs_until_it_is_stopped(av, tmp_path, monkeypatch):
+    """FFmpeg's test picture in place of a camera; Ctrl-C after the third frame."""
+    import signal
+
+    open_file = av.open
+    monkeypatch.setattr(
+        av, "open", lambda file, *args, format=None, **options: (
+            open_file("testsrc=size=32x24:rate=25", format="lavfi") if format == "v4l2" else
+            open_file(file, *args, format=format, **options)
+        )
+    )  # fmt: skip
+    monkeypatch.setattr(video.platform, "system", lambda: "Linux")
+    shown = []
+
+    def show(image):
+        shown.append(image)
+        if len(shown) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    assert stylize_clip(Plain(), "camera:0", tmp_path / "out.mp4", show=show) == 3
+    assert len(frames_of(tmp_path / "out.mp4")) == 3
