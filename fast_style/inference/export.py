@@ -154,6 +154,7 @@ def with_integers(model):
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
     class Photos(CalibrationDataReader):
         def __init__(self):
@@ -164,6 +165,7 @@ def with_integers(model):
 
     way_down = takewhile(lambda node: node.op_type not in ("Resize", "ConvTranspose"), model.graph.node)
     convolutions = [node.name for node in way_down if node.op_type == "Conv"]
+    add_pre_process_metadata(model)  # torch.onnx has inferred the shapes, which quantize_static would warn about
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         quantize_static(
