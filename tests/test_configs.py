@@ -79,8 +79,10 @@ def test_every_file_is_covered():
     assert groups == {
         "style", "data", "model", "generator", "upscaler", "loss_network", "objective", "trainer", "logger"
     }  # fmt: skip
-    assert {path.name for path in FILES if path.parent == CONFIGS} == {"train.yaml", "optimize.yaml", "export.yaml"}
-    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + len(LAUNCHERS) + 4
+    assert {path.name for path in FILES if path.parent == CONFIGS} == {
+        "train.yaml", "optimize.yaml", "export.yaml", "serve.yaml"
+    }  # fmt: skip
+    assert len(FILES) == len(GROUPS) + len(EXPERIMENTS) + len(TASKS_OF_TRAINING) + len(LAUNCHERS) + 5
     assert all(len(files_of(group)) > 1 for group in groups), "a group exists only where there is a choice"
 
 
