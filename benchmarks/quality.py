@@ -86,20 +86,23 @@ def judge_model(judge: Judge, ckpt: str, photos: Sequence[Path]) -> Iterator[dic
     """What is found of each style of a release file."""
     network, metadata = load_network(ckpt)[0], read_metadata(ckpt)
     if isinstance(network, MultiStyleNet):
-        found = find_styles(metadata["config"]["styles"])
-        styles = [(name, paths, network.transformer_for(name)) for name, paths in found.items()]
+        found, of_name = (
+            find_styles(metadata["config"]["styles"]),
+            {style["name"]: style for style in metadata["styles"]},
+        )
+        styles = [(of_name[name], paths, network.transformer_for(name)) for name, paths in found.items()]
     else:
-        styles = [(metadata["style"]["name"], style_pictures(metadata["config"]["style"]), network)]
-    for name, paths, transformer in styles:
+        styles = [(metadata["style"], style_pictures(metadata["config"]["style"]), network)]
+    for style, paths, transformer in styles:
         paintings = [read_on_white(path) for path in paths]
         pictures, originals = [], []
-        for path in track(photos, f"judging {name}"):
+        for path in track(photos, f"judging {style['name']}"):
             photo = read_on_white(path)
             pictures.append(judge(paintings, photo, stylize(transformer, photo[None])[0]))
             originals.append(judge(paintings, photo, photo))
         yield {
             "model": ckpt,
-            "style_name": name,
+            "painting": style,
             **summary(pictures),
             "photos as output": summary(originals),
             "losses": metadata["losses"],
