@@ -74,8 +74,7 @@ Licence: MIT, like the code. We trained these models ourselves, on style picture
 (The Starry Night, The Great Wave, The Scream): [docs/method.md](../docs/method.md#several-styles-in-one-network).
 
 `super_resolution/x4.safetensors` enlarges pictures four times, photos or what a style paints of a small copy
-(`infer.py upscale=`): trained by `train.py task=super_resolution`, see
-[docs/method.md](../docs/method.md#super-resolution).
+(`infer.py upscale=`): [docs/method.md](../docs/method.md#super-resolution).
 """
 ROW = (
     '| {name} | <img src="{picture}" height="128"> | <img src="{name}.jpg" height="128"> | {content:.3f} | {style:.3f} '
