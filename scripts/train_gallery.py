@@ -70,8 +70,9 @@ Licence: MIT, like the code. We trained these models ourselves, on style picture
 - Loss network: {loss_network}.
 - Start: {start}.
 
-`multi_style/all_styles.safetensors` is one network of eleven styles, those above and three paintings in the public domain
-(The Starry Night, The Great Wave, The Scream): [docs/method.md](../docs/method.md#several-styles-in-one-network).
+`multi_style/all_styles.safetensors` is one network of eleven styles, those above and three paintings in the public
+domain (The Starry Night, The Great Wave, The Scream):
+[docs/method.md](../docs/method.md#several-styles-in-one-network).
 
 `super_resolution/x4.safetensors` enlarges pictures four times, photos or what a style paints of a small copy
 (`infer.py upscale=`): [docs/method.md](../docs/method.md#super-resolution).
