@@ -7,7 +7,6 @@ from PIL import Image
 
 from fast_style.commands import run
 from fast_style.errors import FastStyleError
-from fast_style.hardware import keep_freed_memory
 from fast_style.keys import Serve, check_keys
 
 
@@ -22,7 +21,6 @@ def serve(cfg: DictConfig) -> None:
     except ImportError as error:
         raise FastStyleError(f'fast-style-serve needs FastAPI ({error}): pip install "fast-style[serve]"') from error
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # which are refused by their pixels
-    keep_freed_memory()
     app = build_app(load_styles(config["models"], config["device"], config["precision"]), config)
     print(f"http://{config['host']}:{config['port']}/docs shows how to ask", flush=True)
     uvicorn.run(app, host=config["host"], port=config["port"], log_level="warning")

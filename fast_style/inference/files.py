@@ -33,7 +33,7 @@ MAKER = "fast_style"  # the first word of what our pictures state: then the mode
 LIST_SUFFIX = ".txt"
 OUTPUT_SUFFIXES = WRITABLE_SUFFIXES - {".bmp"}  # which has no room for it
 # Keys that change no picture, and style, which is in the name of what paints one.
-NEUTRAL = ("ckpt", "input", "output", "style", "modules", "compile", "batch_size", "device")
+NEUTRAL = ("ckpt", "input", "output", "style", "modules", "compile", "batch_size", "device", "max_memory")
 MANY = 1000  # files that take seconds to look at
 
 
