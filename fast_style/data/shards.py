@@ -100,6 +100,5 @@ def _opened(root: str, process: int):
     except ImportError as error:
         raise FastStyleError(INSTALL) from error
     dataset = StreamingDataset(root, max_pre_download=SHARDS_MIXED)
-    dataset[0]  # opens what the next line is about
-    dataset.on_demand_bytes = False  # whole shards, and not each photo by a request of its own
+    dataset[:1]  # has it fetch whole shards from now on, and not each photo by requests of its own
     return dataset
