@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from fast_style.data.styles import file_sha256
 from fast_style.errors import FastStyleError, one_line
+from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
@@ -31,6 +32,7 @@ GENERATOR_TASKS = {"texture": False, "diverse_style_transfer": True}  # whether 
 PREFIXES = {
     **dict.fromkeys(GENERATOR_TASKS, "generator."),
     "multi_style": "multi_style_net.",
+    "any_style": "any_style_net.",
     "super_resolution": "upscaler.",
 }
 
@@ -46,7 +48,8 @@ def task_of(record: dict) -> str:
 
 
 def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> nn.Module:
-    """The untrained network of a config or of a release file's metadata; one of several styles needs its state, too.
+    """The untrained network of a config or of a release file's metadata; one of several styles, or of any, needs its
+    state, too.
 
     A network of the user's own, `_target_: module.Class` in its model=, is built if the module has been imported;
     nothing is imported because a file says so.
@@ -58,6 +61,8 @@ def build_network(record: dict, state_dict: dict[str, Tensor] | None = None) -> 
         names = record.get("names") or [style["name"] for style in record["styles"]]
         identity = len(state_dict["offsets"]) > len(names)
         return MultiStyleNet(arguments, names, state_dict["statistics"], identity)
+    if task == "any_style":
+        return AnyStyleNet(arguments, len(state_dict["predictor.mean"]))
     if task == "super_resolution":
         return Upscaler(**arguments)
     if (target := arguments.pop("_target_", None)) is None:
