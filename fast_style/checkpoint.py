@@ -221,6 +221,8 @@ def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, st
     network, style = load_network(path, key)
     if isinstance(network, MultiStyleNet):
         raise CheckpointError(f"{key}={path} has several styles: give a model of one")
+    if isinstance(network, AnyStyleNet):
+        raise CheckpointError(f"{key}={path} predicts every style: give a model of one")
     if isinstance(network, TextureGenerator):
         raise CheckpointError(f"{key}={path} draws textures or variants: give a model of task=style_transfer")
     if isinstance(network, Upscaler):

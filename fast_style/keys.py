@@ -241,7 +241,7 @@ class Train:
 
 @dataclass
 class Infer:
-    ckpt: Text
+    ckpt: Text | None
     input: Text | None
     output: Text | None
     style: Any = shape(optional(text_or_named(number)))

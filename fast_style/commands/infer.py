@@ -1,4 +1,5 @@
-"""Stylise or enlarge images: python infer.py ckpt=model.safetensors input=photo.jpg; draw textures: ckpt=... count=4"""
+"""Stylise or enlarge images: python infer.py ckpt=model.safetensors input=photo.jpg; draw textures: ckpt=... count=4;
+paint in a style at once: python infer.py style.image=painting.jpg input=photo.jpg"""
 
 import sys
 from importlib import import_module
@@ -11,8 +12,10 @@ from fast_style.commands import run
 from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision, why_not_compiled
 from fast_style.inference.files import MAKER, draw_textures, stylize_photos
+from fast_style.inference.first_guess import SHIPPED, better, name_pictures, predicted
 from fast_style.inference.painters import check_meaning, painters
-from fast_style.keys import Infer, check_keys
+from fast_style.keys import Infer, check_keys, optional, shown, texts
+from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.fast_layers import accelerate
 
 
@@ -24,12 +27,40 @@ def import_modules(names: list[str]) -> None:
             raise FastStyleError(f"modules=[{name}]: {one_line(error)}") from error
 
 
+def take_image(config: dict) -> str | list[str] | None:
+    """What style.image= means, which is no part of a mixture: style= is left with what it is without. Raises
+    FastStyleError."""
+    if not isinstance(config["style"], dict):
+        return None
+    image = config["style"].pop("image", None)
+    config["style"] = config["style"] or None
+    try:
+        return optional(texts)(image)
+    except ValueError as error:
+        raise FastStyleError(f"style.image={shown(image)}: {error}") from error
+
+
+def network_of(config: dict, image: str | list[str] | None) -> tuple[nn.Module, str, str | None]:
+    """What ckpt= names or, without it, what is predicted of the pictures that are given; the name of its style, and what
+    to say of a first guess. Raises FastStyleError."""
+    if config["ckpt"] is None and image is None and config["style"] is None and not isinstance(config["mask"], dict):
+        raise FastStyleError("give ckpt=MODEL, or style.image=PAINTING (python infer.py --help shows all keys)")
+    network, own = load_network(config["ckpt"] or SHIPPED)
+    if isinstance(network, AnyStyleNet):
+        pictures = name_pictures(config, image)
+        return predicted(network, pictures), own, better(pictures)
+    if image is not None:
+        raise FastStyleError(f"style.image={shown(image)}: the model of ckpt= has learnt its style; leave out ckpt=")
+    return network, own, None
+
+
 def infer(cfg: DictConfig) -> None:
     """Stylise, or draw textures, and report. Raises FastStyleError, after all others, for files that failed."""
     config = OmegaConf.to_container(cfg, resolve=True)
+    image = take_image(config)
     check_keys(config, Infer)
     import_modules(config["modules"])
-    network, own = load_network(config["ckpt"])
+    network, own, note = network_of(config, image)
     check_meaning(config, network)
     device = pick_device(config["device"])
     if device.type == "cpu":
@@ -49,6 +80,8 @@ def infer(cfg: DictConfig) -> None:
     else:
         written, failures = stylize_photos(config, painters(config, network, own, ready), precision, maker)
     print(f"wrote {written[0]}" if len(written) == 1 else f"wrote {len(written)} images")
+    if note and written:
+        print(f"\n{note}")
     for reason in failures:
         print(f"failed: {reason}", file=sys.stderr)
     if failures:

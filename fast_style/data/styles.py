@@ -58,7 +58,7 @@ def find_style_images(
     under the style's name. Raises StyleError where none of them is to be had.
     """
     if image is not None:
-        return _find_pictures("style.image", image)
+        return find_pictures("style.image", image)
     if original:
         return [_fetch_original(name, original_url, original_sha256)]
     studies = bundled_styles()
@@ -68,11 +68,11 @@ def find_style_images(
     raise StyleError(f"no picture ships for style {name!r}: give one with style.image=FILE, or use one of {names}")
 
 
-def _find_pictures(key: str, images: str | Sequence[str], bundled: bool = False) -> list[Path]:
+def find_pictures(key: str, images: str | Path | Sequence[str | Path], bundled: bool = False) -> list[Path]:
     """The picture files, those in folders, and the bundled studies if they count, that a config key names. Raises
     StyleError for what has none."""
     paths, studies = [], bundled_styles() if bundled else {}
-    for image in [images] if isinstance(images, str) else images:
+    for image in [images] if isinstance(images, str | Path) else images:
         if Path(image).is_dir():
             files = find_files(image)
             paths += only_images(files)
@@ -100,11 +100,11 @@ def find_styles(styles: Sequence[str] | Mapping[str, str | Sequence[str]] | str 
     every entry is one, however many pictures it has.
     """
     if isinstance(styles, Mapping):
-        found = {name: _find_pictures("styles", images, bundled=True) for name, images in styles.items()}
+        found = {name: find_pictures("styles", images, bundled=True) for name, images in styles.items()}
         if wrong := [name for name in found if Path(name).name != name or name == "all"]:
             raise StyleError(f"styles={{{wrong[0]}: ...}}: a style is part of file names, and all means every one")
     else:
-        paths = _find_pictures("styles", styles or [], bundled=True)
+        paths = find_pictures("styles", styles or [], bundled=True)
         names, found = [path.stem for path in paths], {path.stem: [path] for path in paths}
         if twice := {name for name in names if names.count(name) > 1}:
             raise StyleError(f"styles=: two pictures are named {min(twice)}; name them: styles={{NAME: FILE, ...}}")

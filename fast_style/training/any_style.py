@@ -20,7 +20,7 @@ from fast_style.training.style_transfer import photo_to_stylize
 from fast_style.training.warm_start import STATISTICS_LAYERS, start_any_style, style_statistics
 
 HELD_OUT = 8  # pictures at most, evenly among all of them, and at most one in four
-CROPS = 2  # of every picture, for the bottleneck
+CROPS = 1  # of every picture, for the bottleneck
 
 
 class AnyStyle(ManyStyles):
@@ -114,8 +114,8 @@ class AnyStyle(ManyStyles):
             self.training_terms = DataParallel(self.styled_terms, self.any_style_net, cores)
 
     def preview(self, batch: Tensor) -> Tensor:
-        """A row of four for each held-out picture: itself and three photos; and a row of two photos, each beside what the
-        identity makes of it."""
+        """A row of four for each held-out picture: itself and three photos; and a row of two photos, each beside what
+        the identity makes of it."""
         rows, size = [], self.hparams.config["style"]["style_size"]
         for path in self.held_out:
             picture = read_style_image(path, size).to(batch.device)

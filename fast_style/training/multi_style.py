@@ -28,8 +28,8 @@ PIXEL_WEIGHT = 10  # of a photo's relative squared error, beside the content ter
 
 
 class ManyStyles(StyleTask):
-    """Every image of a batch gets a style of its own, or, departing from Dumoulin et al. 2017, is to stay what it is: the
-    network learns an identity beside the styles, and with it how strongly to paint."""
+    """Every image of a batch gets a style of its own, or, departing from Dumoulin et al. 2017, is to stay what it is:
+    the network learns an identity beside the styles, and with it how strongly to paint."""
 
     @staticmethod
     def check(config: dict) -> None:
