@@ -41,8 +41,8 @@ def take_image(config: dict) -> str | list[str] | None:
 
 
 def network_of(config: dict, image: str | list[str] | None) -> tuple[nn.Module, str, str | None]:
-    """What ckpt= names or, without it, what is predicted of the pictures that are given; the name of its style, and what
-    to say of a first guess. Raises FastStyleError."""
+    """What ckpt= names or, without it, what is predicted of the pictures that are given; the name of its style, and
+    what to say of a first guess. Raises FastStyleError."""
     if config["ckpt"] is None and image is None and config["style"] is None and not isinstance(config["mask"], dict):
         raise FastStyleError("give ckpt=MODEL, or style.image=PAINTING (python infer.py --help shows all keys)")
     network, own = load_network(config["ckpt"] or SHIPPED)

@@ -101,7 +101,7 @@ def figures_of(metadata: dict) -> dict[str, float]:
 
 
 def paint(network: nn.Module, photos: Sequence[Tensor]) -> list[Tensor]:
-    """A picture for each photo (3, H, W): in the styles of a network by turns, bundled ones where it predicts every style;
+    """A picture for each photo (3, H, W): in the styles of a network by turns, bundled ones where it predicts all;
     a texture where it sees no photo; the photo itself, made small and enlarged again."""
     if isinstance(network, AnyStyleNet):
         network = predicted(network, {name: [path] for name, path in bundled_styles().items()})
