@@ -109,7 +109,7 @@ def find_styles(styles: Sequence[str] | Mapping[str, str | Sequence[str]] | str 
         if twice := {name for name in names if names.count(name) > 1}:
             raise StyleError(f"styles=: two pictures are named {min(twice)}; name them: styles={{NAME: FILE, ...}}")
     if not found:
-        raise StyleError("several styles need styles=[NAME,FILE,FOLDER,...], or {NAME: FILE, NAME: FOLDER, ...}")
+        raise StyleError("the task needs styles=[NAME,FILE,FOLDER,...], or {NAME: FILE, NAME: FOLDER, ...}")
     return found
 
 
