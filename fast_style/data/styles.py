@@ -149,7 +149,7 @@ def style_crop(path: Path, style_size: int, size: int, generator: np.random.Gene
         crop = adjust_hue(crop, generator.uniform(-0.5, 0.5))
         crop = adjust_saturation(crop, generator.uniform(0.4, 1.4))
         crop = adjust_contrast(crop, generator.uniform(0.7, 1.3))
-        crop = crop ** np.exp(generator.uniform(-0.4, 0.4))
+        crop = crop.clamp(0, 1) ** np.exp(generator.uniform(-0.4, 0.4))
     return crop
 
 

@@ -28,7 +28,7 @@ def check_meaning(config: dict, network: nn.Module) -> None:
         kind, foreign = "draws textures from noise alone", ("input", "max_size", *painting)
     for key in foreign:
         if config[key] is not None and config[key] is not False:
-            raise FastStyleError(f"{key}={config[key]}: {config['ckpt']} {kind}")
+            raise FastStyleError(f"{key}={config[key]}: {config['ckpt'] or 'a first guess'} {kind}")
     if "input" not in foreign and config["input"] is None:
         raise FastStyleError("give input=... (python infer.py --help shows all keys)")
 

@@ -74,12 +74,11 @@ def test_painting_at_once(trained_for_any, run_here, photo, tmp_path):
 
 @pytest.mark.parametrize("keys, message", [
     ([], "give style.image=PAINTING"), (["style.image=none.jpg"], "style.image=none.jpg: no such file\n"),
-    (["style.image=IMAGE", "style=mosaic"], None), (["style=cubism"], "style=cubism: no such file or folder, and none"),
-    (["style.image=5"], "style.image=5: no such file"), (["style.image={a: b}"], "must be one name or path"),
+    (["style=cubism"], "style=cubism: no such file or folder, and none"),
+    (["style.image={a: b}"], "must be one name or path"),
     (["style.image=IMAGE", "+style.mosaic=1"], "says in which style, give no style="),
-    (["style={mosaic: 1, assets/mosaic.jpg: 1}"], "two pictures of one name"), (["style={mosaic: -1}"], "at least 0"),
-    (["style.image=IMAGE", "count=3"], "count=3"), (["style.image=IMAGE", "strength=2"], "from 0 to 1.5"),
-    (["style.image=TEXT"], "notes.txt"),
+    (["style={mosaic: 1, assets/mosaic.jpg: 1}"], "two pictures of one name"),
+    (["style.image=IMAGE", "count=3"], "stylises each photo in one way"), (["style.image=TEXT"], "notes.txt"),
 ])  # fmt: skip
 def test_clear_errors_of_painting(trained_for_any, run_here, photo, tmp_path, keys, message):
     source, text = photo(tmp_path / "photo.png", 16, 16), tmp_path / "notes.txt"
@@ -87,7 +86,7 @@ def test_clear_errors_of_painting(trained_for_any, run_here, photo, tmp_path, ke
     keys = [key.replace("IMAGE", str(source)).replace("TEXT", str(text)) for key in keys]
     finished = run_here("infer.py", f"ckpt={trained_for_any}", f"input={source}", *keys)
     assert finished.returncode == 1 and len(finished.stderr.splitlines()) == 1, finished.stderr
-    assert message is None or message in finished.stderr
+    assert message in finished.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"photo.png", "notes.txt"}
 
 
@@ -121,7 +120,7 @@ def test_crops_of_a_picture(photo, tmp_path):
     picture = photo(tmp_path / "a.png", 60, 200)
     generator = np.random.default_rng(0)
     crops = [style_crop(picture, 48, 32, generator) for _ in range(20)]
-    assert all(crop.shape == (1, 3, 32, 32) and 0 <= crop.min() and crop.max() <= 1 for crop in crops)
+    assert all(crop.shape == (1, 3, 32, 32) and crop.min() >= -1e-6 and crop.max() <= 1 + 1e-6 for crop in crops)
     again = np.random.default_rng(0)
     assert torch.equal(style_crop(picture, 48, 32, again), crops[0]), "a function of the generator"
     assert torch.stack([crop.mean((0, 2, 3)) for crop in crops]).std(0).min() > 0.05, "their colours differ"
