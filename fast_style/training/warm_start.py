@@ -25,14 +25,16 @@ def initial_state(init_from: str | None, model: dict, style_images: Sequence[Ten
 
     None      scratch: there is none
     auto      the shipped backbone if it has this model, else scratch
-    a path    a release file, of one style or of several, the folder of a run, or a .ckpt
+    a path    a release file, of one style, of several or of any, the folder of a run, or a .ckpt
     Raises FastStyleError for a file that is none of these or does not fit the model.
     """
     network = starting_network(init_from, model)
     if network is None:
         return None
-    if isinstance(network, MultiStyleNet):
+    if isinstance(network, MultiStyleNet | AnyStyleNet):
         statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_images)
+        if isinstance(network, AnyStyleNet):
+            network = network.predict(["first guess"], statistics)
         network = network.transformer_for(network.most_like(statistics))
     return fitting(network.state_dict(), model, init_from)
 
@@ -40,12 +42,15 @@ def initial_state(init_from: str | None, model: dict, style_images: Sequence[Ten
 def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
     """Put what init_from= means into a network of several styles.
 
-    A style of the same name goes on from what it was, another begins as the one that it is most like; so does the
-    identity, or it begins as what the styles share. Raises FastStyleError as above.
+    A style of the same name goes on from what it was, another begins as the one that it is most like, or as what a
+    network of any style predicts; so does the identity, or it begins as what the styles share. Raises FastStyleError as
+    above.
     """
     earlier = starting_network(init_from, network.model)
     if earlier is None:
         return
+    if isinstance(earlier, AnyStyleNet):
+        earlier = earlier.predict(network.names, network.statistics)
     if not isinstance(earlier, MultiStyleNet):
         network.transformer.load_state_dict(fitting(earlier.state_dict(), network.model, init_from))
         return

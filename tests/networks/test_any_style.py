@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from fast_style.checkpoint import CheckpointError, load_network, load_transformer, save_release
 from fast_style.networks.any_style import BOTTLENECK, HIDDEN, AnyStyleNet, StylePredictor
 from fast_style.networks.multi_style import MultiStyleNet
-from fast_style.training.warm_start import start_any_style
+from fast_style.training.warm_start import start_any_style, start_styles
 
 MODEL = {"channels": [4, 8], "residual_blocks": 1, "skips": True}
 STATISTICS = torch.randn(300, 12, generator=torch.Generator().manual_seed(0)) @ torch.diag(torch.logspace(-2, 1, 12))
@@ -71,6 +71,10 @@ def test_a_release_file(network, tmp_path):
     )
     with pytest.raises(CheckpointError, match="predicts every style"):
         load_transformer(path, "init_from")
+    several = MultiStyleNet(MODEL, ["a", "b"], STATISTICS[:2] + 5, identity=True)
+    start_styles(several, str(path))
+    expected = network.predict(["a", "b"], STATISTICS[:2] + 5)
+    assert torch.equal(several.offsets, expected.offsets), "styles begin as they are predicted"
     other = AnyStyleNet(MODEL, 12)
     assert start_any_style(other, str(path)), "it knows how to predict"
     assert torch.equal(other.predictor(STATISTICS), network.predictor(STATISTICS))

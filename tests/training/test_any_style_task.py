@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 
 from fast_style import FastStyleError, Stylizer
 from fast_style.checkpoint import load_network, read_metadata
-from fast_style.data.styles import style_crop
+from fast_style.data.styles import bundled_styles, read_style_images, style_crop
+from fast_style.inference.first_guess import STYLE_SIZE, predicted
+from fast_style.training.warm_start import initial_state
 
 TASK = ("task=any_style", "styles=[mosaic,woodcut,ink_wash,composition,great_wave]", "init_from=null")
 
@@ -108,6 +110,15 @@ def test_resumed_run_is_the_run_that_never_stopped(train_in_process):
     resumed = train_in_process("resumed", *options, f"ckpt_path={stopped / 'last.ckpt'}")
     one, other = (load_file(folder / "model.safetensors") for folder in (straight, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_training_from_a_first_guess(trained_for_any):
+    """It begins as what paints at once."""
+    network, names = load_network(trained_for_any)[0], {"mosaic": [bundled_styles()["mosaic"]]}
+    images = read_style_images(names["mosaic"], STYLE_SIZE)
+    state = initial_state(str(trained_for_any), network.shared.model, images)
+    expected = predicted(network, names).transformer_for("mosaic").state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
 
 
 def test_too_few_pictures(train_in_process):
