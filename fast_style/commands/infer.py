@@ -14,7 +14,7 @@ from fast_style.hardware import keep_freed_memory, pick_device, pick_precision, 
 from fast_style.inference.files import MAKER, draw_textures, stylize_photos
 from fast_style.inference.first_guess import SHIPPED, better, name_pictures, predicted
 from fast_style.inference.painters import check_meaning, painters
-from fast_style.keys import Infer, check_keys, optional, shown, texts
+from fast_style.keys import Infer, check_keys, shown
 from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.fast_layers import accelerate
 
@@ -28,16 +28,12 @@ def import_modules(names: list[str]) -> None:
 
 
 def take_image(config: dict) -> str | list[str] | None:
-    """What style.image= means, which is no part of a mixture: style= is left with what it is without. Raises
-    FastStyleError."""
+    """What style.image= means, which is no part of a mixture: style= is left with what it is without."""
     if not isinstance(config["style"], dict):
         return None
     image = config["style"].pop("image", None)
     config["style"] = config["style"] or None
-    try:
-        return optional(texts)(image)
-    except ValueError as error:
-        raise FastStyleError(f"style.image={shown(image)}: {error}") from error
+    return image
 
 
 def network_of(config: dict, image: str | list[str] | None) -> tuple[nn.Module, str, str | None]:
@@ -57,8 +53,8 @@ def network_of(config: dict, image: str | list[str] | None) -> tuple[nn.Module, 
 def infer(cfg: DictConfig) -> None:
     """Stylise, or draw textures, and report. Raises FastStyleError, after all others, for files that failed."""
     config = OmegaConf.to_container(cfg, resolve=True)
-    image = take_image(config)
     check_keys(config, Infer)
+    image = take_image(config)
     import_modules(config["modules"])
     network, own, note = network_of(config, image)
     check_meaning(config, network)
