@@ -42,7 +42,7 @@ def first_guess(network_file: Path, painting: Path) -> nn.Module:
     return accelerate(network.transformer_for(painting.stem))
 
 
-def seconds(network_file: Path, painting: Path, photo: Path, repeats: int = 5) -> dict[str, float]:
+def seconds(network_file: Path, painting: Path, photo: Path, repeats: int = 3) -> dict[str, float]:
     """Median seconds of a first guess: from its file to a network, and the network's picture of a photo."""
     image, times = read_image(photo, LONG_SIDE)[0], []
     for _ in range(repeats):

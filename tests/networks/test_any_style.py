@@ -80,15 +80,14 @@ def test_a_release_file(network, tmp_path):
     assert torch.equal(other.predictor(STATISTICS), network.predictor(STATISTICS))
 
 
-def test_starting_from_several_styles(tmp_path):
+def test_starting_from_several_styles(tmp_path, monkeypatch):
     """A style begins as the mean of those; the identity as it was."""
     several = MultiStyleNet(MODEL, ["a", "b"], torch.randn(2, 12), identity=True)
     torch.nn.init.normal_(several.offsets, std=0.1)
     path, styles = tmp_path / "several.safetensors", {"a": [], "b": []}
     config = {"task": {"name": "multi_style"}, "model": MODEL}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fast_style.checkpoint.describe_style", lambda name, pictures: {"name": name})
-        save_release(path, several, config, styles, {})
+    monkeypatch.setattr("fast_style.checkpoint.describe_style", lambda name, pictures: {"name": name})
+    save_release(path, several, config, styles, {})
     network = AnyStyleNet(MODEL, 12)
     assert not start_any_style(network, str(path)), "it has still to learn to predict"
     torch.testing.assert_close(network.predictor(torch.randn(1, 12))[0], several.offsets[:2].mean(0))

@@ -24,7 +24,7 @@ def trained_for_any(tmp_path_factory, compose_config):
     from fast_style.training.fit import fit
 
     folder = tmp_path_factory.mktemp("any")
-    fit(compose_config("train", *TINY_RUN, *TASK, "max_steps=4", "optimizer.lr=0.1", f"run_dir={folder}"))
+    fit(compose_config("train", *TINY_RUN, *TASK, "max_steps=2", "optimizer.lr=0.1", f"run_dir={folder}"))
     return folder
 
 
