@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from fast_style.data.styles import file_sha256
 from fast_style.errors import FastStyleError, one_line
+from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.transformer_net import TransformerNet
@@ -33,6 +34,7 @@ GENERATOR_TASKS = {"texture": False, "diverse_style_transfer": True}  # whether 
 PREFIXES = {
     **dict.fromkeys(GENERATOR_TASKS, "generator."),
     "multi_style": "multi_style_net.",
+    "any_style": "any_style_net.",
     "super_resolution": "upscaler.",
 }
 
@@ -50,7 +52,8 @@ def task_of(record: dict) -> str:
 def build_network(
     record: dict, state_dict: dict[str, Tensor] | None = None, modules: Collection[str] = ()
 ) -> nn.Module:
-    """The untrained network of a config or of a release file's metadata; one of several styles needs its state, too.
+    """The untrained network of a config or of a release file's metadata; one of several styles, or of any, needs its
+    state, too.
 
     A network of the user's own, `_target_: module.Class` in its model=, is built if `modules` has its module: a file
     decides on no call by itself, not even of a function that is there already, as os.system is.
@@ -62,6 +65,8 @@ def build_network(
         names = record.get("names") or [style["name"] for style in record["styles"]]
         identity = len(state_dict["offsets"]) > len(names)
         return MultiStyleNet(arguments, names, state_dict["statistics"], identity)
+    if task == "any_style":
+        return AnyStyleNet(arguments, len(state_dict["predictor.mean"]))
     if task == "super_resolution":
         return Upscaler(**arguments)
     if (target := arguments.pop("_target_", None)) is None:
@@ -233,6 +238,8 @@ def load_transformer(path: str | Path, key: str = "ckpt") -> tuple[nn.Module, st
     network, style = load_network(path, key)
     if isinstance(network, MultiStyleNet):
         raise CheckpointError(f"{key}={path} has several styles: give a model of one")
+    if isinstance(network, AnyStyleNet):
+        raise CheckpointError(f"{key}={path} predicts every style: give a model of one")
     if isinstance(network, TextureGenerator):
         raise CheckpointError(f"{key}={path} draws textures or variants: give a model of task=style_transfer")
     if isinstance(network, Upscaler):

@@ -116,6 +116,12 @@ def text_or_named(take: Callable[[object], object]) -> Callable[[object], str | 
     return text_or_mapping
 
 
+def mixture_or_image(value: object) -> str | dict[str, object]:
+    if isinstance(value, dict) and "image" in value:
+        return {name: optional(texts)(one) if name == "image" else number(one) for name, one in value.items()}
+    return text_or_named(number)(value)
+
+
 def texts_or_named_texts(value: object) -> str | list[str] | dict[str, str | list[str]]:
     return text_or_named(texts)(value) if isinstance(value, dict) else texts(value)
 
@@ -257,10 +263,10 @@ class Train:
 
 @dataclass
 class Infer:
-    ckpt: Any = shape(texts)
+    ckpt: Any = shape(optional(texts))
     input: Text | None
     output: Text | None
-    style: Any = shape(optional(text_or_named(number)))
+    style: Any = shape(optional(mixture_or_image))
     strength: Number | None = within(0, STRONGEST)
     preserve_color: bool
     mask: Any = shape(optional(text_or_named(text)))

@@ -34,11 +34,16 @@ def for_shell(key: str, value: str | Path) -> str:
     return shlex.quote(f"{key}={quoted(value)}")
 
 
+def command_line(name: str, *overrides: str) -> str:
+    """The command train or infer with overrides, to paste into a shell, beside the command that runs now."""
+    door = Path(sys.argv[0]).with_name(f"{name}.py")
+    ours = Path(sys.argv[0]).name in ("train.py", "infer.py")
+    return " ".join([f"python {shlex.quote(str(door))}" if ours else f"fast-style-{name}", *overrides])
+
+
 def infer_command(model: Path, *others: str) -> str:
-    """What stylises or draws with a release file, to paste into a shell, beside the command that runs now."""
-    door = Path(sys.argv[0]).with_name("infer.py")
-    command = f"python {shlex.quote(str(door))}" if Path(sys.argv[0]).name == "train.py" else "fast-style-infer"
-    return " ".join([command, for_shell("ckpt", model), *others])
+    """What stylises or draws with a release file."""
+    return command_line("infer", for_shell("ckpt", model), *others)
 
 
 def explain(error: Exception, name: str) -> str:

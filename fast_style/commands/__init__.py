@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException
@@ -24,6 +25,8 @@ CONFIGS = next(
     folder for folder in (PACKAGE / "configs", PACKAGE.parent / "configs") if (folder / "train.yaml").is_file()
 )
 OmegaConf.register_new_resolver("configs", lambda: str(CONFIGS), replace=True)
+# The keys of style={mosaic: 0.3, ...} are names, which no config can declare.
+ConfigStore.instance().store("names", OmegaConf.create({}, flags={"struct": False}))
 
 
 class FailedJob(CompactHydraException):

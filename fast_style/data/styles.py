@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
+from torchvision.transforms.v2.functional import adjust_contrast, adjust_hue, adjust_saturation
 
 from fast_style.data.images import (
     ImageError,
@@ -56,7 +58,7 @@ def find_style_images(
     under the style's name. Raises StyleError where none of them is to be had.
     """
     if image is not None:
-        return _find_pictures("style.image", image)
+        return find_pictures("style.image", image)
     if original:
         return [_fetch_original(name, original_url, original_sha256)]
     studies = bundled_styles()
@@ -66,11 +68,11 @@ def find_style_images(
     raise StyleError(f"no picture ships for style {name!r}: give one with style.image=FILE, or use one of {names}")
 
 
-def _find_pictures(key: str, images: str | Sequence[str], bundled: bool = False) -> list[Path]:
+def find_pictures(key: str, images: str | Path | Sequence[str | Path], bundled: bool = False) -> list[Path]:
     """The picture files, those in folders, and the bundled studies if they count, that a config key names. Raises
     StyleError for what has none."""
     paths, studies = [], bundled_styles() if bundled else {}
-    for image in [images] if isinstance(images, str) else images:
+    for image in [images] if isinstance(images, str | Path) else images:
         if Path(image).is_dir():
             files = find_files(image)
             paths += only_images(files)
@@ -98,16 +100,16 @@ def find_styles(styles: Sequence[str] | Mapping[str, str | Sequence[str]] | str 
     every entry is one, however many pictures it has.
     """
     if isinstance(styles, Mapping):
-        found = {name: _find_pictures("styles", images, bundled=True) for name, images in styles.items()}
+        found = {name: find_pictures("styles", images, bundled=True) for name, images in styles.items()}
         if wrong := [name for name in found if Path(name).name != name or name == "all"]:
             raise StyleError(f"styles={{{wrong[0]}: ...}}: a style is part of file names, and all means every one")
     else:
-        paths = _find_pictures("styles", styles or [], bundled=True)
+        paths = find_pictures("styles", styles or [], bundled=True)
         names, found = [path.stem for path in paths], {path.stem: [path] for path in paths}
         if twice := {name for name in names if names.count(name) > 1}:
             raise StyleError(f"styles=: two pictures are named {min(twice)}; name them: styles={{NAME: FILE, ...}}")
     if not found:
-        raise StyleError("task=multi_style needs styles=[NAME,FILE,FOLDER,...], or {NAME: FILE, NAME: FOLDER, ...}")
+        raise StyleError("the task needs styles=[NAME,FILE,FOLDER,...], or {NAME: FILE, NAME: FOLDER, ...}")
     return found
 
 
@@ -131,6 +133,24 @@ def read_style_image(path: Path, style_size: int) -> Tensor:
 def read_style_images(paths: Sequence[Path], style_size: int) -> list[Tensor]:
     """The pictures of one style, each as `read_style_image` reads it: their shapes differ."""
     return [read_style_image(path, style_size) for path in paths]
+
+
+def style_crop(path: Path, style_size: int, size: int, generator: np.random.Generator) -> Tensor:
+    """A random part of a picture as a style of its own, (1, 3, size, size) at most: strokes from 0.7 to 1.3 times as
+    large as at `style_size`, mirrored or not, half of them in other colours. Raises StyleError."""
+    picture = read_style_image(path, max(size, round(style_size * generator.uniform(0.7, 1.3))))
+    height, width = (min(size, side) for side in picture.shape[-2:])
+    sides = zip(picture.shape[-2:], (height, width), strict=True)
+    top, left = (generator.integers(side - part + 1) for side, part in sides)
+    crop = picture[..., top : top + height, left : left + width]
+    if generator.random() < 0.5:
+        crop = crop.flip(-1)
+    if generator.random() < 0.5:
+        crop = adjust_hue(crop, generator.uniform(-0.5, 0.5))
+        crop = adjust_saturation(crop, generator.uniform(0.4, 1.4))
+        crop = adjust_contrast(crop, generator.uniform(0.7, 1.3))
+        crop = crop.clamp(0, 1) ** np.exp(generator.uniform(-0.4, 0.4))
+    return crop
 
 
 def enlargement(path: Path, style_size: int) -> str | None:

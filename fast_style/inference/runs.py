@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from fast_style.checkpoint import load_network, read_metadata
 from fast_style.data.content import CentreCrops, Coco, ContentImages, Folder, Samples
 from fast_style.data.images import read_on_white, resize_short_side
-from fast_style.data.styles import file_sha256, style_pictures
+from fast_style.data.styles import bundled_styles, file_sha256, style_pictures
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device
+from fast_style.inference.first_guess import predicted
 from fast_style.inference.sampling import Variant
 from fast_style.inference.stylize import stylize
 from fast_style.keys import shown
 from fast_style.losses import tone_error
+from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.upscaler import Upscaler, resize_bicubic
@@ -99,8 +101,10 @@ def figures_of(metadata: dict) -> dict[str, float]:
 
 
 def paint(network: nn.Module, photos: Sequence[Tensor]) -> list[Tensor]:
-    """A picture for each photo (3, H, W): in the styles of a network by turns, a texture where it sees no photo, and
-    the photo itself, made small and enlarged again."""
+    """A picture for each photo (3, H, W): in the styles of a network by turns, bundled ones where it predicts all;
+    a texture where it sees no photo; the photo itself, made small and enlarged again."""
+    if isinstance(network, AnyStyleNet):
+        network = predicted(network, {name: [path] for name, path in bundled_styles().items()})
     network, pictures = network.to(pick_device("auto")), []
     for index, photo in enumerate(photos):
         if isinstance(network, MultiStyleNet):

@@ -13,18 +13,22 @@ from torch import Tensor, nn
 
 from fast_style.checkpoint import load_network
 from fast_style.data.images import read_image, read_mask
+from fast_style.data.styles import find_pictures, style_name
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.inference.blending import Style, fallback, painter, strengthened
+from fast_style.inference.first_guess import SHIPPED, predicted
 from fast_style.inference.painters import load_upscaler
 from fast_style.inference.stylize import fitting_alpha, stylize
 from fast_style.keys import STRONGEST
+from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.upscaler import Upscaler
 
 KEPT = 8  # networks that were built for styles of several, a few megabytes each
+Pictures = str | Path | Sequence[str | Path]
 Picture = str | Path | bytes | Image.Image | np.ndarray | Tensor
 
 
@@ -38,7 +42,8 @@ class Stylizer:
     a tensor                (3, H, W) or (B, 3, H, W), uint8, or float in [0, 1]; on its device
     a list of these         a list
 
-    ckpt       a release file, the folder of a run, or a .ckpt
+    ckpt       a release file, the folder of a run, or a .ckpt; None: the network that ships for any style
+    style      for such a network: a picture, several of one artist, or {name: pictures}, which are its styles
     device     auto | cpu | cuda | cuda:1 | mps
     precision  auto | 32-true | bf16-mixed | 16-mixed; auto is bfloat16 where the hardware has it
     upscale    a model of task=super_resolution: what is painted is a copy of the photo, so many times smaller, which is
@@ -48,23 +53,36 @@ class Stylizer:
 
         >>> from fast_style import Stylizer
         >>> Stylizer("checkpoints/mosaic.safetensors")("photo.jpg").save("mosaic.png")  # doctest: +SKIP
+        >>> Stylizer(style="painting.jpg")("photo.jpg", strength=0.8).save("at_once.png")  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        ckpt: str | Path,
+        ckpt: str | Path | None = None,
         device: str = "auto",
         precision: str = "auto",
         upscale: str | Path | None = None,
+        style: Pictures | Mapping[str, Pictures] | None = None,
         modules: Sequence[str] = (),
     ):
-        self.network, self.style = load_network(ckpt, modules=modules)  # no style, if it has several
+        if ckpt is None and style is None:
+            raise FastStyleError("give ckpt=, or style=, a painting")
+        self.network, self.style = load_network(ckpt or SHIPPED, modules=modules)  # no style, if it has several
+        if isinstance(self.network, AnyStyleNet) != (style is not None):
+            has = "predicts every style: give style=, a painting" if style is None else "has learnt its style"
+            raise FastStyleError(f"ckpt={ckpt} {has}")
+        if style is not None:
+            named = style if isinstance(style, Mapping) else {style_name("", style): style}
+            pictures = {name: find_pictures("style", one, bundled=True) for name, one in named.items()}
+            self.network = predicted(self.network, pictures)
+            self.style = "" if isinstance(style, Mapping) else self.network.names[0]
         if isinstance(self.network, TextureGenerator):
             raise FastStyleError(f"ckpt={ckpt} draws textures or variants: give a model of task=style_transfer")
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
         self.several = isinstance(self.network, MultiStyleNet)
         self.names = self.network.names if self.several else [self.style]
+        self.only = self.style if self.several and self.style else None  # of one picture
         self.kept = {}
         self.upscaler = None if upscale is None else self._ready(load_upscaler(upscale))
         if not self.several:
@@ -107,6 +125,8 @@ class Stylizer:
         preserve_color  whether the photo's colours stay, and only its luma is painted
         stroke_size  a longest side: strokes are as large, relative to the picture, as in one of that size
         """
+        if style is None and not isinstance(mask, Mapping):
+            style = self.only
         if self.several != (style is not None) and not (style is None and isinstance(mask, Mapping)):
             has = f"several styles: give style= of {', '.join(self.names)}" if self.several else "one style"
             raise FastStyleError(f"style={style}: the model has {has}")

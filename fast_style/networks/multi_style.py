@@ -49,20 +49,25 @@ class MultiStyleNet(nn.Module):
 
         A mixture has a weight for each style, and the identity's last: (N,) or (N + 1,).
         """
+        return self.parameters_at(mixture @ self.offsets)
+
+    def parameters_at(self, offsets: Tensor) -> dict[str, Tensor]:
+        """Parameters of the transformer by name, at offsets (D,) from what the styles share."""
         own = dict(self.transformer.named_parameters())
-        offsets = (mixture @ self.offsets).split([shape.numel() for shape in self.shapes.values()])
+        parts = offsets.split([shape.numel() for shape in self.shapes.values()])
         return {
-            name: own[name] + offset.view(shape)
-            for (name, shape), offset in zip(self.shapes.items(), offsets, strict=True)
+            name: own[name] + part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
     def forward(self, content_images: Tensor, mixtures: Tensor) -> Tensor:
         """Stylise every image (B, 3, H, W) in [0, 1] in a mixture of its own, (B, N or N + 1): one 1 in a row is one
         style."""
-        pairs = zip(mixtures, content_images[:, None], strict=True)
-        return torch.cat(
-            [functional_call(self.transformer, self.style_parameters(mixture), image) for mixture, image in pairs]
-        )
+        return self.paint(content_images, mixtures @ self.offsets)
+
+    def paint(self, content_images: Tensor, offsets: Tensor) -> Tensor:
+        """Stylise every image (B, 3, H, W) in [0, 1] in a style at offsets of its own, (B, D)."""
+        pairs = zip(offsets, content_images[:, None], strict=True)
+        return torch.cat([functional_call(self.transformer, self.parameters_at(one), image) for one, image in pairs])
 
     def replica(self) -> "MultiStyleNet":
         """The same parameters in modules of its own, for another thread: a style is put into the modules."""

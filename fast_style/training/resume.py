@@ -42,7 +42,7 @@ def check_resumable(path: str | Path, config: dict) -> None:
         sections.append("diversity_weight")
     if task_of(config) == "super_resolution":
         sections.append("error")
-    if task_of(config) == "multi_style":
+    if task_of(config) in ("multi_style", "any_style"):
         sections.append("identity_share")
     before, now = keys_and_values(stored, sections), keys_and_values(config, sections)
     other = [key for key in now | before if key not in before or key not in now or before[key] != now[key]]
@@ -79,7 +79,7 @@ def other_style(stored: dict, config: dict) -> list[str]:
     before, style = stored["config"]["style"], config["style"]
     if task_of(config) == "super_resolution":
         return []
-    several = task_of(config) == "multi_style"
+    several = task_of(config) in ("multi_style", "any_style")
     styles = list(find_styles(config["styles"]).values()) if several else [[path] for path in style_pictures(style)]
     pictures = list(chain(*styles))
     if "style_sha256" in stored:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fast_style.checkpoint import find_model, load_network, read_metadata
 from fast_style.errors import FastStyleError
 from fast_style.losses import rescale
+from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import TransformerNet
@@ -24,14 +25,16 @@ def initial_state(init_from: str | None, model: dict, style_images: Sequence[Ten
 
     None      scratch: there is none
     auto      the shipped backbone if it has this model, else scratch
-    a path    a release file, of one style or of several, the folder of a run, or a .ckpt
+    a path    a release file, of one style, of several or of any, the folder of a run, or a .ckpt
     Raises FastStyleError for a file that is none of these or does not fit the model.
     """
     network = starting_network(init_from, model)
     if network is None:
         return None
-    if isinstance(network, MultiStyleNet):
+    if isinstance(network, MultiStyleNet | AnyStyleNet):
         statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_images)
+        if isinstance(network, AnyStyleNet):
+            network = network.predict(["first guess"], statistics)
         network = network.transformer_for(network.most_like(statistics))
     return fitting(network.state_dict(), model, init_from)
 
@@ -39,12 +42,15 @@ def initial_state(init_from: str | None, model: dict, style_images: Sequence[Ten
 def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
     """Put what init_from= means into a network of several styles.
 
-    A style of the same name goes on from what it was, another begins as the one that it is most like; so does the
-    identity, or it begins as what the styles share. Raises FastStyleError as above.
+    A style of the same name goes on from what it was, another begins as the one that it is most like, or as what a
+    network of any style predicts; so does the identity, or it begins as what the styles share. Raises FastStyleError as
+    above.
     """
     earlier = starting_network(init_from, network.model)
     if earlier is None:
         return
+    if isinstance(earlier, AnyStyleNet):
+        earlier = earlier.predict(network.names, network.statistics)
     if not isinstance(earlier, MultiStyleNet):
         network.transformer.load_state_dict(fitting(earlier.state_dict(), network.model, init_from))
         return
@@ -55,6 +61,29 @@ def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
             network.offsets[index] = earlier.offsets[earlier.names.index(alike)]
         if network.identity and earlier.identity:
             network.offsets[-1] = earlier.offsets[-1]
+
+
+def start_any_style(network: AnyStyleNet, init_from: str | None) -> bool:
+    """Put what init_from= means into a network of any style; whether that has learnt to predict styles, too.
+
+    Of one that has not, a style begins as the mean of those there are. Raises FastStyleError as above.
+    """
+    earlier = starting_network(init_from, network.shared.model)
+    if earlier is None:
+        return False
+    if isinstance(earlier, AnyStyleNet):
+        fitting(earlier.shared.transformer.state_dict(), network.shared.model, init_from)
+        network.load_state_dict(earlier.state_dict())
+        return True
+    several = isinstance(earlier, MultiStyleNet)
+    state_dict = (earlier.transformer if several else earlier).state_dict()
+    network.shared.transformer.load_state_dict(fitting(state_dict, network.shared.model, init_from))
+    if several:
+        with torch.no_grad():
+            network.predictor.offsets.bias.copy_(earlier.offsets[: len(earlier.names)].mean(0))
+            if earlier.identity:
+                network.shared.offsets.copy_(earlier.offsets[-1:])
+    return False
 
 
 def starting_network(init_from: str | None, model: dict) -> nn.Module | None:

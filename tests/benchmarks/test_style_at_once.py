@@ -1,0 +1,43 @@
+"""The benchmark of first guesses, in small: a row a painting, judged as benchmarks/quality judges."""
+
+import json
+import sys
+
+import pytest
+from PIL import Image
+
+from benchmarks import style_at_once
+from benchmarks.quality import Judge
+from fast_style.checkpoint import save_release
+from fast_style.data.images import read_on_white
+from fast_style.errors import FastStyleError
+from fast_style.networks.any_style import AnyStyleNet
+from fast_style.networks.transformer_net import TransformerNet
+
+MODEL = {"channels": [4, 8], "residual_blocks": 1}
+
+
+def test_a_whole_run(photo, tmp_path, monkeypatch, capsys):
+    painting, source = photo(tmp_path / "painting.png", 400, 420, seed=3), photo(tmp_path / "photo.png", 64, 80)
+    config = {"model": MODEL, "style": {"name": "painting", "image": str(painting), "style_size": 64}}
+    save_release(tmp_path / "one.safetensors", TransformerNet(**MODEL), config, {"painting": [painting]}, {})
+    network = tmp_path / "any.safetensors"
+    save_release(network, AnyStyleNet(MODEL, 1472), config | {"task": {"name": "any_style"}}, {}, {"steps": 3})
+    arguments = ["--trained", f"60s={tmp_path}/one.safetensors", "--photos", str(source), "--network", str(network)]
+    written = ["--output", str(tmp_path / "a.json"), "--sheet", str(tmp_path / "a.png"), "--cell", "40"]
+    monkeypatch.setattr(sys, "argv", ["style_at_once", *arguments, *written])
+    style_at_once.main()
+    result = json.loads((tmp_path / "a.json").read_text())
+    assert list(result["paintings"]["painting"]) == ["photo", "first guess", "60s"]
+    before = result["paintings"]["painting"]["photo"]
+    image = read_on_white(source)
+    expected = Judge(None)([read_on_white(painting)], image, image)
+    assert before["style"] == pytest.approx(expected["style"], abs=1e-3) and before["content"] == 0
+    assert result["network"]["steps"] == 3 and result["seconds"]["total"] > 0
+    assert Image.open(tmp_path / "a.png").size == (4 * 46 - 6, 28 + 40 + 22)
+    assert "first guess" in capsys.readouterr().out
+
+
+def test_what_cannot_be_compared(tmp_path):
+    with pytest.raises(FastStyleError, match="must be LABEL=FILE"):
+        style_at_once.read_trained(["model.safetensors"])
