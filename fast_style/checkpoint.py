@@ -49,6 +49,15 @@ def task_of(record: dict) -> str:
     return task if isinstance(task, str) else task["name"]
 
 
+def import_modules(names: Collection[str]) -> None:
+    """Import modules of the user's own, in which networks are. Raises FastStyleError."""
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise FastStyleError(f"modules=[{name}]: {one_line(error)}") from error
+
+
 def build_network(
     record: dict, state_dict: dict[str, Tensor] | None = None, modules: Collection[str] = ()
 ) -> nn.Module:

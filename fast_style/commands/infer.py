@@ -2,29 +2,19 @@
 paint in a style at once: python infer.py style.image=painting.jpg input=photo.jpg"""
 
 import sys
-from importlib import import_module
 
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from fast_style.checkpoint import fingerprint
+from fast_style.checkpoint import fingerprint, import_modules
 from fast_style.commands import run
-from fast_style.errors import FastStyleError, one_line
+from fast_style.errors import FastStyleError
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision, why_not_compiled
-from fast_style.inference.files import MAKER, draw_textures, stylize_moving, stylize_photos
+from fast_style.inference.files import MAKER, write_pictures
 from fast_style.inference.first_guess import load_or_predict, take_image
-from fast_style.inference.painters import check_meaning, painters
-from fast_style.inference.video import is_clip
+from fast_style.inference.painters import check_meaning
 from fast_style.keys import Infer, check_keys
 from fast_style.networks.fast_layers import accelerate
-
-
-def import_modules(names: list[str]) -> None:
-    for name in names:
-        try:
-            import_module(name)
-        except ImportError as error:
-            raise FastStyleError(f"modules=[{name}]: {one_line(error)}") from error
 
 
 def infer(cfg: DictConfig) -> None:
@@ -52,16 +42,7 @@ def infer(cfg: DictConfig) -> None:
             one.compile()
         return one.to(device)
 
-    if config["input"] is None:
-        written, skipped, failures = [], [], []
-        for (network, own), maker in zip(networks, makers, strict=True):
-            written += draw_textures(config, ready(network), own, precision, maker)
-    elif isinstance(config["input"], str) and is_clip(config["input"]):
-        models = [(maker, painters(config, *one, ready)) for one, maker in zip(networks, makers, strict=True)]
-        written, skipped, failures = stylize_moving(config, models, precision), [], []
-    else:
-        models = [(maker, painters(config, *one, ready)) for one, maker in zip(networks, makers, strict=True)]
-        written, skipped, failures = stylize_photos(config, models, precision)
+    written, skipped, failures = write_pictures(config, networks, makers, ready, precision)
     done = f", skipped {len(skipped)} that were done before" if skipped else ""
     print(f"wrote {written[0] if len(written) == 1 else f'{len(written)} images'}{done}")
     for note in notes if written else []:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,10 +23,11 @@ from fast_style.data.images import (
     read_maker,
 )
 from fast_style.errors import FastStyleError, one_line
+from fast_style.inference.painters import painters
 from fast_style.inference.sampling import parse_size, sample_files
 from fast_style.inference.stylize import stylize_files
 from fast_style.inference.tiles import tileable
-from fast_style.inference.video import CAMERA, check_clip_target, clip_maker, preview, stylize_clip
+from fast_style.inference.video import CAMERA, check_clip_target, clip_maker, is_clip, preview, stylize_clip
 from fast_style.keys import shown
 from fast_style.networks.texture_generator import TextureGenerator
 
@@ -268,3 +270,22 @@ def stylize_moving(config: dict, models: list[tuple[str, dict[str, list[nn.Modul
         )
         print(f"{frames} frames")
     return [target for _, target, _ in work if target is not None]
+
+
+def write_pictures(
+    config: dict,
+    networks: list[tuple[nn.Module, str]],
+    makers: list[str],
+    ready: Callable[[nn.Module], nn.Module],
+    precision: str,
+) -> tuple[list[Path], list[Path], list[str]]:
+    """Do what the keys of infer.py mean by networks, each with the name of its style; the files that are written, those
+    that were there, and why others failed. Raises FastStyleError."""
+    if config["input"] is None:
+        each = zip(networks, makers, strict=True)
+        textures = [draw_textures(config, ready(one), own, precision, maker) for (one, own), maker in each]
+        return sum(textures, []), [], []
+    models = [(maker, painters(config, *one, ready)) for one, maker in zip(networks, makers, strict=True)]
+    if isinstance(config["input"], str) and is_clip(config["input"]):
+        return stylize_moving(config, models, precision), [], []
+    return stylize_photos(config, models, precision)
