@@ -178,7 +178,7 @@ def stylize_photos(
 ) -> tuple[list[Path], list[Path], list[str]]:
     """Write the pictures that models make of every photo of input=.
 
-    models  what each states in its pictures, and its painters by the name of a style
+    models  what each states in its pictures, and what paints, by the name of a style
     Returns the files written, those that were done before, by the same model with the same keys, and the reasons for
     those that failed.
     """
@@ -189,14 +189,14 @@ def stylize_photos(
         )
     if note:
         print(f"input={config['input']}: {note}")
-    styles = [style for _, painters in models for style in painters]
+    styles = [style for _, by_style in models for style in by_style]
     if len(set(styles)) < len(styles):
         twice = next(style for style in styles if styles.count(style) > 1)
         raise FastStyleError(f"ckpt={shown(config['ckpt'])}: two paint {twice}, by which pictures are called")
     photos, several = in_styles(inputs, root, styles, config), len(styles) > 1 and config["style"] != "random"
     work = []
-    for model, painters in models:
-        for style, variants in painters.items():
+    for model, by_style in models:
+        for style, variants in by_style.items():
             outputs = name_outputs(photos[style], root, config["output"], style, several)
             numbers = {path: numbered(target, len(variants)) for path, target in outputs.items()}
             work += [
@@ -240,9 +240,9 @@ def stylize_moving(config: dict, models: list[tuple[str, dict[str, list[nn.Modul
     """Write the moving pictures that models, as of `stylize_photos`, make of those of input=; the files written. Raises
     FastStyleError."""
     source, work = config["input"], []
-    several = sum(len(variants) for _, painters in models for variants in painters.values()) > 1
-    for maker, painters in models:
-        for style, variants in painters.items():
+    several = sum(len(variants) for _, by_style in models for variants in by_style.values()) > 1
+    for maker, by_style in models:
+        for style, variants in by_style.items():
             target = name_clip(source, config["output"], style, several)
             targets = [None] if target is None else numbered(target, len(variants))
             work += zip(variants, targets, [maker] * len(targets), strict=target is not None)
