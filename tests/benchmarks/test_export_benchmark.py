@@ -14,6 +14,7 @@ def test_rows_and_differences(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "checked_file", lambda network, form, precision, integer: (precision.encode(), []))
     monkeypatch.setattr(export, "onnx_painter", lambda file: lambda images: images + len(file) / 255)
     monkeypatch.setattr(export, "stylize", lambda network, images, precision="": images * (0.9 if precision else 1))
+    monkeypatch.setattr(export, "float16_psnr", lambda ckpt, side: 60.0)
     output, picture = tmp_path / "export.json", tmp_path / "export.png"
     ckpt = ROOT / "checkpoints" / "mosaic.safetensors"
     main([f"--ckpt={ckpt}", "--size=48", "--repeats=1", f"--output={output}", f"--picture={picture}"])

@@ -92,9 +92,10 @@ def test_torch_and_integers(network, monkeypatch):
     file = onnx_file(program, "int8", [])
     types = [tensor.data_type for tensor in onnx.load_from_string(file).graph.initializer if len(tensor.dims) == 4]
     assert types.count(onnx.TensorProto.INT8) == len(types) - 3 == 3, "all but the first and those of the way up"
+    images = torch.rand(1, 3, 48, 61)
     painted = onnxruntime.InferenceSession(file).run(None, {"images": images.numpy()})[0]
     difference = np.abs(painted - stylize(network, images).numpy())
-    assert 0 < difference.mean() < 0.05
+    assert 0 < difference.mean() < 0.1
 
 
 def test_weights_of_release_files_are_stored_as_they_hold_them():
