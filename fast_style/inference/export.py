@@ -149,8 +149,8 @@ def in_fewer_bits(values: np.ndarray) -> list[tuple[np.ndarray, float]]:
 def with_integers(model):
     """The model with its convolutions in 8 bits, but for the first, which sees colours, and those of the way up.
 
-    In 8 bits these cost 9 dB and save a fifth of the time. Ranges of activations are those of sample photos and procedural
-    images; weights have a scale for each channel.
+    In 8 bits these cost 9 dB and save a fifth of the time. Ranges of activations are those of sample photos and
+    procedural images; weights have a scale for each channel.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
