@@ -142,6 +142,8 @@ def read_image(path: str | Path | BytesIO, max_size: int | None = None) -> tuple
 
 def read_pixels(path: str | Path | BytesIO, max_size: int | None = None) -> tuple[Tensor, Tensor | None]:
     """As `read_image`, in a quarter of the memory: (3, H, W) and alpha (1, H, W) uint8; deep grey stays float32."""
+    if max_size is not None and max_size < 1:
+        raise ValueError(f"max_size must be at least 1, not {max_size}")
     colour, alpha = _decode(path, partial(_within, max_size), Image.Resampling.BICUBIC, margin=2)
     image = torch.from_numpy(colour).permute(2, 0, 1)
     if alpha is None:
@@ -263,8 +265,6 @@ def resize_short_side(image: Tensor, short_side: int) -> Tensor:
 
 def _within(max_size: int | None, size: tuple[int, int]) -> tuple[int, int]:
     """`size`, or one whose longest side is `max_size`."""
-    if max_size is not None and max_size < 1:
-        raise ValueError(f"max_size must be at least 1, not {max_size}")
     return _scaled(size, min(1, (max_size or float("inf")) / max(size)))
 
 
