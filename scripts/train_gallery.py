@@ -150,7 +150,7 @@ def run_training(arguments: list[str], folder: Path) -> None:
         raise FastStyleError(f"the training failed, its reason is above: python {shlex.join(arguments)}")
 
 
-def save_half(model: Path, target: Path, record: dict, most: int = MODEL_BYTES) -> None:
+def save_half(model: Path, target: Path, record: dict, most: int | None = None) -> None:
     """Write a release file in half precision, with the record of its run; folders of this machine are left out.
 
     Raises FastStyleError for a file that is too large, and for weights beyond half precision.
@@ -164,6 +164,7 @@ def save_half(model: Path, target: Path, record: dict, most: int = MODEL_BYTES) 
     # safetensors' metadata maps strings to strings.
     strings = {key: value if key == "format" else json.dumps(value) for key, value in metadata.items()}
     data = save(halves, strings)
+    most = most or MODEL_BYTES
     if len(data) > most:
         raise FastStyleError(f"{target} would have {len(data):,} bytes, more than {most:,}: use a smaller model")
     write_whole(target, data)

@@ -397,14 +397,16 @@ def _refuse_bomb(
     size    of the whole picture; that of `image` is less where it is decoded at a reduced scale
     target  of what will be made of it
     """
-    length = path.getbuffer().nbytes if isinstance(path, BytesIO) else os.path.getsize(path)
     pixels, whole = math.prod(image.size), math.prod(size)
     # What decoders of these hold twice, and hand over as bytes; elsewhere Pillow's own, which has 4 bytes for a colour.
     decoded = 20 if image.format in ("AVIF", "HEIF", "WEBP") else {"L": 1, "1": 2, "RGB": 4}.get(image.mode, 12)
     memory = pixels * decoded + 16 * min(pixels, math.prod(target))
     if image.info.get("progressive"):  # all coefficients of a JPEG are there before the first pixel is
         memory += 6 * whole
-    if memory > MOST_MEMORY and length < LEAST_BYTES * whole:
+    if memory <= MOST_MEMORY:
+        return
+    length = path.getbuffer().nbytes if isinstance(path, BytesIO) else os.path.getsize(path)
+    if length < LEAST_BYTES * whole:
         raise ImageError(
             f"{size[0]}x{size[1]} pixels in {length:,} bytes would take {memory / 2**30:.1f} GB: a trap, or all of one "
             f"colour; save it smaller if you want it"

@@ -201,7 +201,8 @@ def moments(image: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (C,) float64 of an image (1, C, H, W), of parts whose sums are exact enough."""
     height, width = image.shape[2:]
     parts = image.split(max(1, MOST_PIXELS // width), dim=2)
-    unused = image.new_zeros(image.shape[1], dtype=torch.float32)  # averages; without them as coarse as the image
+    # Running averages; without them the moments would be as coarse as the image.
+    unused = image.new_zeros(image.shape[1], dtype=torch.promote_types(image.dtype, torch.float32))
     columns = zip(*[torch.batch_norm_update_stats(part, unused, unused, 0.0) for part in parts], strict=True)
     means, variances = (torch.stack(column).double() for column in columns)
     shares = means.new_tensor([[part.shape[2] / height] for part in parts])
