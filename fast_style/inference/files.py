@@ -35,7 +35,7 @@ MAKER = "fast_style"  # the first word of what our pictures state: then the mode
 LIST_SUFFIX = ".txt"
 OUTPUT_SUFFIXES = WRITABLE_SUFFIXES - {".bmp"}  # which has no room for it
 # Keys that change no picture, and style, which is in the name of what paints one.
-NEUTRAL = ("ckpt", "input", "output", "style", "modules", "compile", "batch_size", "device", "max_memory")
+NEUTRAL = ("ckpt", "input", "output", "style", "count", "modules", "compile", "batch_size", "device", "max_memory")
 MANY = 1000  # files that take seconds to look at
 
 
@@ -140,7 +140,7 @@ def draw_textures(config: dict, generator: TextureGenerator, style: str, precisi
     """Write count= textures; their files."""
     paths, size = name_textures(config["output"], style, config["count"] or 1), parse_size(config["size"] or 512)
     check_outputs(paths, config["output"], {maker})
-    sample_files(generator, paths, size, config["seed"] or 0, precision, with_keys(maker, config, style))
+    sample_files(generator, paths, size, config["seed"] or 0, precision, maker)
     return paths
 
 
