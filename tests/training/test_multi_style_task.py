@@ -41,11 +41,11 @@ def test_what_a_training_leaves(several):
     assert load_network(several / "model.safetensors")[0].offsets.abs().max() > 0, "the styles have learnt"
 
 
-def test_painting(several, run, photo, tmp_path):
+def test_painting(several, run_here, photo, tmp_path):
     source = photo(tmp_path / "photo.png", 40, 48)
     ckpt, files = f"ckpt={several}/model.safetensors", [f"input={source}", "precision=32-true"]
     for style in ("all", "woodcut", "{mosaic: 1, woodcut: 3}"):
-        finished = run("infer.py", ckpt, *files, f"style={style}")
+        finished = run_here("infer.py", ckpt, *files, f"style={style}")
         assert finished.returncode == 0, finished.stderr
     names = {path.name for path in tmp_path.glob("photo_*.png")}
     assert names == {"photo_mosaic.png", "photo_woodcut.png", "photo_mosaic_1_woodcut_3.png"}
@@ -53,7 +53,7 @@ def test_painting(several, run, photo, tmp_path):
     for style, name in (("mosaic", "mosaic"), ({"mosaic": 0.25, "woodcut": 0.75}, "mosaic_1_woodcut_3")):
         written = np.asarray(Image.open(tmp_path / f"photo_{name}.png")).astype(int)
         assert np.abs(np.asarray(paint(source, style)).astype(int) - written).max() <= 1
-    finished = run("infer.py", ckpt, *files, "style=cubism")
+    finished = run_here("infer.py", ckpt, *files, "style=cubism")
     assert finished.returncode == 1 and finished.stderr == "error: style=cubism: the model has mosaic, woodcut\n"
     with pytest.raises(FastStyleError, match="give style= of mosaic, woodcut"):
         paint(source)
