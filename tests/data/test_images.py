@@ -699,7 +699,7 @@ def test_prints_for_a_wall_open(tmp_path):
 
 @pytest.mark.parametrize("mode, side, refused", [("RGB", 1125, True), ("RGB", 750, False), ("P", 1500, True)])
 def test_a_small_file_does_not_fill_the_memory(tmp_path, monkeypatch, mode, side, refused):
-    """By what it states, before a pixel is read; a gigabyte is the limit, here a 64th of that, for photos there is none."""
+    """By what it states, before a pixel is read: to a gigabyte, here a 64th of one; of photos any."""
     assert images.MOST_MEMORY == 2**30
     monkeypatch.setattr(images, "MOST_MEMORY", 2**24)
     header = struct.pack(">IIBBBBB", side, side, 8, {"RGB": 2, "P": 3}[mode], 0, 0, 0)
