@@ -129,7 +129,7 @@ def test_a_job_that_fails_does_not_end_its_sweep(run, photo, tmp_path, monkeypat
     monkeypatch.setenv("HOME", str(tmp_path))  # nobody is logged in
     pictures = [photo(tmp_path / name, 40, 40) for name in ("a.png", "b.png")]
     styles = f"style.image={pictures[0]},{tmp_path}/missing.png,{pictures[1]}"
-    online = ("logger=wandb", "logger.mode=online")
+    online = ("logger=wandb", "logger.offline=false")
     options = ("style.style_size=32", "max_steps=2", *online, f"hydra.sweep.dir={tmp_path}/sweep")
     finished = run("train.py", "-m", styles, *TINY_RUN, *options)
     assert finished.returncode == 1 and "Traceback" not in finished.stderr, finished.stderr
