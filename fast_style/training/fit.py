@@ -132,7 +132,8 @@ def connect(trainer: pl.Trainer, section: dict) -> None:
         trainer.logger.experiment  # noqa: B018 - what connects
     except WandbError as error:
         rank_zero_only(print)(f"logger=wandb: {one_line(error)}; this run is logged offline, wandb sync sends it later")
-        trainer.logger = build("logger", section | {"offline": True})
+        # "mode" too: what offline sets in the environment is no longer read.
+        trainer.logger = build("logger", section | {"offline": True, "mode": "offline"})
 
 
 def plain(cfg: DictConfig) -> dict:
