@@ -86,8 +86,8 @@ PROVENANCE = {
     "Samples": "procedural ones and photos that scikit-image carries (`data=samples`); chelsea and coffee are held out",
     "distilled": "`distilled`, the imitation of a small VGG-19 (Wang et al., Collaborative Distillation, CVPR 2020, "
     "MIT licence) that ships here",
-    "backbone": "the backbone that ships here, which has learnt The Starry Night (Vincent van Gogh, 1889, public "
-    "domain) on ImageNet sample photos (docs/method.md)",
+    "backbone": "the backbone that ships here, which has learnt eleven styles on ImageNet sample photos, these among "
+    "them (docs/method.md)",
 }
 
 
