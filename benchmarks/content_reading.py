@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from rich.progress import track
 
+from benchmarks.result import write_result
 from benchmarks.timing import environment
 from fast_style.data.content import ContentImages, Folder, RandomCrops, Samples
 from fast_style.data.images import find_images, read_rgb
@@ -99,9 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         result = environment(torch.device("cpu")) | measure(args, Path(scratch))
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(result, args.output)
     print(json.dumps(result))
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from torchvision.transforms.functional import center_crop
 from torchvision.utils import make_grid
 
+from benchmarks.result import write_result
 from benchmarks.stylize import psnr
 from benchmarks.timing import alternate, environment
 from fast_style.checkpoint import load_network
@@ -114,9 +115,7 @@ def main(argv: list[str]) -> None:
     args = parse(argv)
     keep_freed_memory()
     result, pictures = measure(args)
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(result, args.output)
     if args.picture:
         write_image(args.picture, make_grid(center_crop(pictures, [CROP, CROP]), nrow=3, padding=4, pad_value=1))
     print(json.dumps(result))

@@ -11,7 +11,6 @@ under noise.
 """
 
 import argparse
-import json
 import math
 import statistics
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.result import write_result
 from benchmarks.timing import environment
 from fast_style.checkpoint import load_network
 from fast_style.data.images import read_image, resize_short_side
@@ -112,7 +112,7 @@ def main() -> None:
         paint = partial(stylize, accelerate(network), precision=args.precision)
         levels[Path(ckpt).stem] = flicker(paint, photos, args.size, args.frames)
         print(style, levels[Path(ckpt).stem], flush=True)
-    args.output.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(result, args.output)
 
 
 if __name__ == "__main__":

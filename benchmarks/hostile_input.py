@@ -38,6 +38,7 @@ from PIL import Image, ImageCms, features
 from rich.progress import track
 from safetensors.torch import save
 
+from benchmarks.result import write_result
 from benchmarks.timing import environment
 from fast_style.checkpoint import FORMAT, read_metadata
 from fast_style.data.images import IMAGE_SUFFIXES, read_image, read_maker, read_rgb, write_image
@@ -620,9 +621,7 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for found in measure(args, Path(folder).resolve()):
             result |= found
-            if args.output:
-                args.output.parent.mkdir(parents=True, exist_ok=True)
-                args.output.write_text(json.dumps(result, indent=1) + "\n")
+            write_result(result, args.output)
     print(json.dumps(result, indent=1))
     if result["faults"]:
         raise FastStyleError(f"{len(result['faults'])} faults, in {args.faults}")

@@ -22,6 +22,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
+from benchmarks.result import write_result
 from benchmarks.timing import environment
 from fast_style.checkpoint import read_lightning, read_metadata
 from fast_style.errors import FastStyleError, exit_on_error
@@ -160,9 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(dir=args.runs) as folder:
         result = environment(torch.device("cpu")) | {"overrides": args.overrides, "seed": args.seed}
         result |= measure(args, Path(folder).resolve())
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(result, args.output)
     print(json.dumps(result))
 
 

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.result import write_result
 from benchmarks.stylize import psnr
 from benchmarks.timing import environment
 from fast_style.checkpoint import load_network
@@ -184,7 +185,7 @@ def main() -> None:
         again = {(row["pixels"], *row["keys"]) for row in result["files"]}
         kept = [row for row in old["files"] if (row["pixels"], *row["keys"]) not in again]
         result = {"equality": old.get("equality")} | result | {"files": kept + result["files"]}
-    args.output.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(result, args.output)
 
 
 if __name__ == "__main__":

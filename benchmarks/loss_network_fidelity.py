@@ -19,7 +19,6 @@ GFLOP: two per multiplication and addition, a 256 x 256 image, through all five 
 """
 
 import argparse
-import json
 import platform
 import shlex
 import statistics
@@ -37,10 +36,12 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.result import write_result
 from fast_style.checkpoint import load_transformer
 from fast_style.data.images import find_images, read_on_white, resize_short_side
 from fast_style.data.styles import read_style_image
 from fast_style.errors import FastStyleError
+from fast_style.hardware import describe_device
 from fast_style.inference.stylize import stylize
 from fast_style.losses import gram_matrix, relative_error
 from fast_style.networks.loss_network import LOSS_NETWORKS, LossNetwork, load_loss_network
@@ -271,8 +272,7 @@ def main() -> None:
         result = benchmark(args)
     except FastStyleError as error:
         sys.exit(f"error: {error}")
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(result, args.output)
     print(markdown(result["candidates"]))
     print(f"\nwrote {args.output}")
 
@@ -323,7 +323,7 @@ def benchmark(args: argparse.Namespace) -> dict:
         "seconds": round(time.perf_counter() - start),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("torch", "torchvision", "scipy", "fast-style")},
-        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": describe_device(torch.device("cpu")),
     }
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.result import write_result
 from benchmarks.timing import environment
 from fast_style.data.images import find_images, read_image
 from fast_style.errors import FastStyleError, exit_on_error
@@ -96,9 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     result = environment(torch.device("cpu")) | {"load of the machine": round(os.getloadavg()[0], 1), "keys": args.keys}
     with tempfile.TemporaryDirectory() as folder:
         result["measured"] = measure(find_images(args.photos)[: args.count], Path(folder).resolve(), args.keys)
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(result, args.output)
     print(json.dumps(result, indent=1))
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from benchmarks.result import write_result
 from benchmarks.time_to_quality import Clock, comma_separated, fit_watched, plain, published
 from benchmarks.timing import environment
 from fast_style.commands import CONFIGS
@@ -216,7 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
                 losses = run(task, [*args.overrides, *overrides, f"seed={seed}"])
                 runs.append({"curve": curve, "seed": seed} | losses)
                 result["summary"] = summary(result)
-                args.output.write_text(json.dumps(result, indent=1) + "\n")
+                write_result(result, args.output)
     plot(result, args.plot)
     print(json.dumps(result["summary"]))
 

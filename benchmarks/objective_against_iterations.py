@@ -23,6 +23,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
+from benchmarks.result import write_result
 from benchmarks.timing import environment
 from fast_style.ancestors.optimization import HISTORY, Objective, evaluate, optimize_pixels
 from fast_style.checkpoint import describe_style, load_transformer, read_metadata
@@ -138,7 +139,7 @@ def measure(args: argparse.Namespace, result: dict) -> None:
             noise = white_noise(photo.shape, seed=len(finished) + 1).to(device)
             finished.append(compare(loss, transformer, photo.to(device), noise, iterations))
             result["sizes"][str(size)] = summarise(finished)
-            args.output.write_text(json.dumps(result, indent=1) + "\n")
+            write_result(result, args.output)
 
 
 def table(result: dict) -> str:

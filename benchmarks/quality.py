@@ -14,7 +14,6 @@ with it is then judged by its teacher. The unstylised photos are measured too, a
 
 import argparse
 import json
-import platform
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,10 +24,12 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
+from benchmarks.result import write_result
 from fast_style.checkpoint import load_network, read_metadata
 from fast_style.data.images import find_images, read_on_white
 from fast_style.data.styles import find_styles, style_pictures
 from fast_style.errors import FastStyleError, exit_on_error
+from fast_style.hardware import describe_device
 from fast_style.inference.stylize import stylize
 from fast_style.losses import gram_matrix, relative_error, tone_error
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
@@ -136,16 +137,9 @@ def main() -> None:
         painting, photo, picture = (read_on_white(path) for path in triple.split(","))
         pictures.append({"picture": triple.split(",")[2]} | summary([judge([painting], photo, picture)]))
         print(json.dumps(pictures[-1]))
-    if args.output:
-        result = {
-            "judge": judge.name,
-            "photos": len(photos),
-            "models": models,
-            "pictures": pictures,
-            "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-        }
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    machine = describe_device(torch.device("cpu"))
+    result = {"judge": judge.name, "photos": len(photos), "models": models, "pictures": pictures, "machine": machine}
+    write_result(result, args.output)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import torch
 from PIL import Image
 
 from benchmarks.hostile_input import encoded, picture_mutants
+from benchmarks.result import write_result
 from benchmarks.timing import environment
 from fast_style.errors import FastStyleError, exit_on_error
 
@@ -187,9 +188,7 @@ def main(arguments: list[str] | None = None) -> None:
     result |= {key: getattr(args, key) for key in ("clients", "seconds", "hostile", "seed")}
     with Server(args.models) as server:
         result["measured"] = measure(args, server)
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(result, args.output)
     print(json.dumps(result, indent=1))
     if wrong := result["measured"]["load"]["wrong"] + result["measured"]["hostile"]["wrong"]:
         raise FastStyleError(f"{len(wrong)} answers that should not have come, such as: {wrong[0]}")

@@ -21,6 +21,7 @@ from rich.progress import track
 from torch import Tensor
 
 from benchmarks.objective_against_iterations import load_objective, white_noise
+from benchmarks.result import write_result
 from benchmarks.timing import alternate, environment, now
 from fast_style.ancestors.optimization import HISTORY, evaluate, optimize_pixels
 from fast_style.checkpoint import load_transformer
@@ -104,9 +105,7 @@ def main(argv: list[str] | None = None) -> None:
     result = {"ckpt": Path(args.ckpt).name} | environment(device) | {"full_memory": args.full_memory, "sizes": []}
     for size in args.sizes:
         result["sizes"].append(compare(args, size, device))
-        if args.output:
-            args.output.parent.mkdir(parents=True, exist_ok=True)
-            args.output.write_text(json.dumps(result, indent=1) + "\n")
+        write_result(result, args.output)
     print(table(result))
     print(json.dumps(result))
 

@@ -9,7 +9,6 @@ labels. "seconds" is a first guess in this process, from its release file to the
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections import defaultdict
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import center_crop, to_pil_image
 
 from benchmarks.quality import Judge, summary
+from benchmarks.result import write_result
 from benchmarks.sheet import draw_sheet
 from benchmarks.timing import environment
 from fast_style.checkpoint import load_network, load_transformer, read_metadata
@@ -130,9 +130,7 @@ def main() -> None:
             table.add_row(painting, name, *(f"{means[key]:.3f}" for key in ("style", "content", "tone")))
     Console().print(table)
     print(f"seconds of a first guess: {result['seconds']}")
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(result, args.output)
     if args.sheet:
         draw_sheet(rows, ["painting", PHOTO, GUESS, *labels], args.cell).save(args.sheet, quality=88)
 

@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.ports import copy_parameters, ports_transformer
+from benchmarks.result import write_result
 from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak
 from fast_style.data.images import read_image, write_image
 from fast_style.data.procedural import procedural_image
@@ -223,9 +224,7 @@ def main(argv: list[str]) -> None:
     if RATIO_SIZE not in args.sizes or 1 not in args.batch_sizes:
         sys.exit(f"error: --sizes needs {RATIO_SIZE} and --batch-sizes needs 1, for the ratios")
     result = measure(args)
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(result, args.output)
     if args.plot:
         plot(result, args.plot)
     print(json.dumps(result))

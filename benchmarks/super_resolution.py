@@ -16,7 +16,6 @@ interpolation, and of each model's enlargement, with PSNR and SSIM of the whole 
 
 import argparse
 import json
-import platform
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,10 +26,12 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.transforms.functional import center_crop, to_pil_image
 
+from benchmarks.result import write_result
 from benchmarks.sheet import draw_sheet
 from fast_style.checkpoint import find_model, load_network, read_metadata
 from fast_style.data.images import check_target, find_images, read_on_white
 from fast_style.errors import FastStyleError, exit_on_error
+from fast_style.hardware import describe_device
 from fast_style.inference.stylize import stylize
 from fast_style.losses import relative_error
 from fast_style.networks.loss_network import load_loss_network
@@ -134,7 +135,7 @@ def compare(args: argparse.Namespace) -> tuple[dict, Image.Image]:
             for name, ckpt in zip(upscalers, args.ckpt, strict=True)
             if (metadata := read_metadata(find_model(ckpt)))
         },
-        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": describe_device(torch.device("cpu")),
     }
     return result, draw_sheet(rows, ["truth", *figures], args.cell)
 
@@ -159,9 +160,7 @@ def main() -> None:
         check_target("--sheet", args.sheet)
     result, sheet = compare(args)
     print(json.dumps(result["ways"], indent=1))
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(result, args.output)
     if args.sheet:
         args.sheet.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(args.sheet, quality=88)

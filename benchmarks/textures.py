@@ -25,6 +25,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from torchvision.transforms.functional import center_crop
 
+from benchmarks.result import write_result
 from benchmarks.sheet import draw_sheet
 from benchmarks.timing import environment, now
 from fast_style.checkpoint import load_network
@@ -135,9 +136,7 @@ def compare(args: argparse.Namespace) -> dict:
 
     def keep(texture: str, method: str, figures: dict) -> None:
         result["textures"].setdefault(texture, {})[method] = figures
-        if args.output:
-            args.output.parent.mkdir(parents=True, exist_ok=True)
-            args.output.write_text(json.dumps(result, indent=1) + "\n")
+        write_result(result, args.output)
 
     for texture in args.textures:
         rows.append(draw_row(texture, methods, args, keep))

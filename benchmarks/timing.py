@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection
 import torch
 from rich.progress import track
 
+from fast_style.hardware import describe_device
+
 SECONDS_A_TURN = 1
 
 
@@ -84,10 +86,8 @@ def matrix_peak(device: torch.device, dtype: torch.dtype, side: int = 4096, repe
 
 def environment(device: torch.device) -> dict:
     names = ("torch", "torchvision", "pytorch-lightning")
-    cpu = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.machine()
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
     return {
-        "hardware": f"{hardware}, CPU threads: {torch.get_num_threads()} of {os.cpu_count()}",
+        "hardware": f"{describe_device(device)}; {os.cpu_count()} CPU cores",
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
     }

@@ -37,6 +37,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.ports import PortsTraining, random_vgg16
+from benchmarks.result import write_result
 from benchmarks.timing import OwnProcess, alternate, environment, matrix_peak, now, spread
 from fast_style.checkpoint import read_metadata
 from fast_style.commands import CONFIGS
@@ -275,9 +276,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> None:
     args = parse(argv)
     result = measure(args)
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(result, args.output)
     print(json.dumps(result))
 
 

@@ -13,7 +13,6 @@ On the eight photos that data=samples holds out, in float32, by the loss network
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from rich.progress import track
 from torch import Tensor
 
 from benchmarks.objective_against_iterations import load_objective
+from benchmarks.result import write_result
 from benchmarks.timing import environment
 from fast_style.checkpoint import load_transformer, read_metadata
 from fast_style.data.content import Samples
@@ -70,7 +70,7 @@ def main() -> None:
     result, batches = environment(torch.device("cpu")) | {"models": []}, held_out()
     for ckpt in track(args.ckpt, "judging"):
         result["models"].append(judge(ckpt, batches))
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+        write_result(result, args.output)
     names = list(result["models"][0])
     print("|", " | ".join(names), "|\n|", "--- | " * len(names))
     for model in sorted(result["models"], key=lambda model: (model["variation"], model["style_weight"])):

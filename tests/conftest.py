@@ -49,6 +49,14 @@ TINY_RUN = (
 )
 
 
+def randomised(network):
+    """A network, its parameters moved so far that every part of it counts, to evaluate."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.data += torch.empty_like(parameter).normal_(0, 0.2, generator=generator)
+    return network.eval()
+
+
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:.*LeafSpec:FutureWarning")  # Lightning's own, on every fit
 

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, randomised
 from PIL import Image
 
 from fast_style.checkpoint import FORMAT, write_safetensors
@@ -25,13 +25,6 @@ PIXELS = """() => {
   return {width: canvas.width, height: canvas.height,
           data: Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)};
 }"""
-
-
-def randomised(network):
-    generator = torch.Generator().manual_seed(0)
-    for parameter in network.parameters():
-        parameter.data += torch.empty_like(parameter).normal_(0, 0.2, generator=generator)
-    return network.eval()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, randomised
 
 from fast_style.checkpoint import FORMAT, load_network, write_safetensors
 from fast_style.commands.export import export
@@ -20,13 +20,6 @@ from fast_style.networks.transformer_net import TransformerNet
 WHY = "pip install -e '.[export]' brings what ONNX needs"
 MODEL = {"channels": [4, 6], "residual_blocks": 1, "kernel_sizes": [3, 3], "upsampling": "bilinear", "noise": True,
          "skips": True}  # fmt: skip
-
-
-def randomised(network):
-    generator = torch.Generator().manual_seed(0)
-    for parameter in network.parameters():
-        parameter.data += torch.empty_like(parameter).normal_(0, 0.2, generator=generator)
-    return network.eval()
 
 
 @pytest.fixture(scope="module")

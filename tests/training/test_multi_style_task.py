@@ -10,8 +10,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
+from benchmarks.quality import Judge, judge_model
 from fast_style import FastStyleError, Stylizer
 from fast_style.checkpoint import load_network, read_metadata
+from fast_style.data.images import read_on_white
+from fast_style.data.styles import bundled_styles
 from fast_style.training.multi_style import MultiStyle
 
 STYLES = "styles=[mosaic,woodcut]"
@@ -57,6 +60,19 @@ def test_painting(several, run_here, photo, tmp_path):
     assert finished.returncode == 1 and finished.stderr == "error: style=cubism: the model has mosaic, woodcut\n"
     with pytest.raises(FastStyleError, match="give style= of mosaic, woodcut"):
         paint(source)
+
+
+def test_every_style_is_judged(several, photo, tmp_path, vgg):
+    """By its own painting, as the judge finds one picture of that style that is made apart."""
+    judge = Judge(str(vgg("tiny_vgg16")[1]))
+    source = photo(tmp_path / "photo.png", 40, 48)
+    found = list(judge_model(judge, str(several / "model.safetensors"), [source]))
+    assert [row["painting"]["name"] for row in found] == ["mosaic", "woodcut"]
+    for row in found:
+        painting = read_on_white(bundled_styles()[row["painting"]["name"]])
+        picture = torch.tensor(np.asarray(Stylizer(several, precision="32-true")(source, row["painting"]["name"])))
+        expected = judge([painting], read_on_white(source), picture.permute(2, 0, 1) / 255)
+        assert abs(row["style"] - expected["style"]) < 2e-3 + 0.01 * expected["style"]
 
 
 def test_strength_and_masks(several, run_here, photo, tmp_path):
