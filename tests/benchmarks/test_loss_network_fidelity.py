@@ -115,7 +115,7 @@ def test_the_command(run, vgg, photo, tmp_path):
     entry = result["candidates"]["distilled"]
     assert all(-1 <= entry["fidelity"][layer]["all pairs"] <= 1 for layer in [*LAYERS, "mean"])
     assert entry["meets the target"] is False, "the teacher is random"
-    assert {"torch", "scipy"} <= set(result["versions"]) and "threads" in result["machine"]
+    assert {"torch", "scipy"} <= set(result["versions"]) and "thread" in result["machine"]
 
 
 @pytest.mark.parametrize("missing", ["--teacher", "--photos", "--styles", "--held-out"])
