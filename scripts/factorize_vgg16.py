@@ -71,12 +71,12 @@ def low_rank(weight: Tensor, moment: Tensor, rank: int) -> tuple[Tensor, Tensor]
 
 
 @torch.no_grad()
-def validate(weights: dict[str, Tensor], teacher: LossNetwork, images: list[Tensor]) -> dict[str, float]:
+def validate(weights: dict[str, Tensor], teacher: LossNetwork, images: list[Tensor], side: int) -> dict[str, float]:
     """Squared error over squared norm of the features and of the Gram matrices of each layer, averaged over images."""
     layers = [f"relu{name}" for name in teacher.convolutions]
     student, errors = LossNetwork(weights, layers), {}
     for image in track(images, "validating"):
-        crop = v2.functional.center_crop(image, [256, 256])[None] / 255
+        crop = v2.functional.center_crop(image, [side, side])[None] / 255
         features, wanted = student(crop), teacher(crop, layers)
         for layer in layers:
             pairs = {"features": (features[layer], wanted[layer])}
@@ -125,7 +125,9 @@ def main() -> None:
         "changes": "up to relu4_3, convolutions in low-rank factors, 8-bit",
         "data": f"{len(images)} images, and {len(validation)} photos to validate",
         "seconds": f"{time.perf_counter() - start:.0f}",
-        "relative validation errors": json.dumps(validate(dequantize(tensors), teacher, validation)),
+        "relative validation errors": json.dumps(
+            validate(dequantize(tensors), teacher, validation, 2 * args.image_size)
+        ),
     }
     args.output.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, args.output, metadata=record)
