@@ -42,7 +42,7 @@ class LossNetwork(nn.Module):
     """A stack of 3x3 convolutions and 2x2 pools that returns the activations of named layers.
 
     `weights` maps "input.*" (a 1x1 convolution that normalises RGB in [0, 1]), "conv1_1.*", "conv1_2.*", ... and
-    optionally "head1_1.*" (a 1x1 convolution that reads out relu1_1) to tensors; a pool stands between blocks: pool1
+    optionally "head1_1.*" (a 1x1 convolution that reads out relu1_1) to tensors; a pool ends each block: pool1
     follows the last convolution of block 1. With heads, only the layers that have one can be asked for. Before a
     convolution of factors stands another, "columns3_1.weight", without bias and rectification.
     `heads` says what the read-outs are: "linear", "relu" or "none" (the bare activations are returned).
@@ -117,10 +117,10 @@ class LossNetwork(nn.Module):
 
 
 def _in_order(convolutions: Sequence[str]) -> list[str]:
-    """["1_1", "1_2", "2_1"] -> ["relu1_1", "relu1_2", "pool1", "relu2_1"]."""
+    """["1_1", "1_2", "2_1"] -> ["relu1_1", "relu1_2", "pool1", "relu2_1", "pool2"]."""
     stages = []
-    for previous, layer in zip([convolutions[0], *convolutions], convolutions, strict=False):
-        stages += [f"pool{previous[0]}"] * (layer[0] != previous[0]) + [f"relu{layer}"]
+    for layer, following in zip(convolutions, [*convolutions[1:], "end"], strict=True):
+        stages += [f"relu{layer}"] + [f"pool{layer[0]}"] * (layer[0] != following[0])
     return stages
 
 
@@ -230,7 +230,7 @@ def _vgg_state_dict(name: str, path: str | None) -> dict[str, Tensor]:
             file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
             raise LossNetworkError(
                 f"cannot download {url} ({error}). Fetch it on a machine with internet and put it at {file}, "
-                f"pass loss_network.weights=PATH, or use loss_network=distilled, which needs no download."
+                f"pass loss_network.weights=PATH, or use loss_network=vgg16_lowrank, which needs no download."
             ) from error
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

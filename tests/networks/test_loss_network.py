@@ -263,7 +263,7 @@ def test_unreachable_server(serve, torch_home, tmp_path, monkeypatch):
         load_loss_network("vgg16", ["relu2_2"])
     message = str(caught.value)
     assert url in message and str(torch_home / "hub" / "checkpoints" / "vgg16-397923af.pth") in message
-    assert "loss_network.weights=" in message and "loss_network=distilled" in message
+    assert "loss_network.weights=" in message and "loss_network=vgg16_lowrank" in message
 
 
 # --- the small networks
