@@ -236,28 +236,37 @@ def name_clip(source: str, output: str | None, style: str, several: bool) -> Pat
     return folder / (f"{path.stem}_{style}{path.suffix}" if output is None or several else path.name)
 
 
-def stylize_moving(config: dict, models: list[tuple[str, dict[str, list[nn.Module]]]], precision: str) -> list[Path]:
-    """Write the moving pictures that models, as of `stylize_photos`, make of those of input=; the files written. Raises
-    FastStyleError."""
-    source, work = config["input"], []
+def stylize_moving(
+    config: dict, models: list[tuple[str, dict[str, list[nn.Module]]]], precision: str
+) -> tuple[list[Path], list[Path]]:
+    """Write the moving pictures that models, as of `stylize_photos`, make of those of input=; the files written, and
+    those that were done before. Raises FastStyleError."""
+    source, work, skipped = config["input"], [], []
     several = sum(len(variants) for _, by_style in models for variants in by_style.values()) > 1
-    for maker, by_style in models:
+    for model, by_style in models:
         for style, variants in by_style.items():
             target = name_clip(source, config["output"], style, several)
             targets = [None] if target is None else numbered(target, len(variants))
-            work += zip(variants, targets, [maker] * len(targets), strict=target is not None)
-    for _, target, maker in work:
+            made = [(model, with_keys(model, config, style))] * len(targets)
+            work += zip(variants, targets, made, strict=target is not None)
+    for _, target, (model, maker) in work:
         if target is None:
             continue
         check_folder(f"output={shown(config['output'])}", target.parent)
         if target.resolve() == Path(source).resolve():
             raise FastStyleError(f"output={config['output']} would overwrite {source}: give another")
-        if target.exists() and config["output"] is None and clip_maker(target) != maker:
+        if not target.exists():
+            continue
+        made = clip_maker(target) or ""
+        if config["output"] is None and made.rpartition(" ")[0] != model:
             raise FastStyleError(f"{target} is there already, not by this model: give output=, or move it")
+        if made == maker and not source.startswith(CAMERA) and is_done(Path(source), target, config):
+            skipped.append(target)
     show = preview(source) if source.startswith(CAMERA) else None
     if show is None and any(target is None for _, target, _ in work):
         raise FastStyleError(f"input={source}: there is no screen to show it on, give output=clip.mp4")
-    for painter, target, maker in work:
+    written = [(painter, target, maker) for painter, target, (_, maker) in work if target not in skipped]
+    for painter, target, maker in written:
         frames = stylize_clip(
             painter,
             source,
@@ -269,7 +278,7 @@ def stylize_moving(config: dict, models: list[tuple[str, dict[str, list[nn.Modul
             show or (lambda _: None),
         )
         print(f"{frames} frames")
-    return [target for _, target, _ in work if target is not None]
+    return [target for _, target, _ in written if target is not None], skipped
 
 
 def write_pictures(
@@ -287,5 +296,5 @@ def write_pictures(
         return sum(textures, []), [], []
     models = [(maker, painters(config, *one, ready)) for one, maker in zip(networks, makers, strict=True)]
     if isinstance(config["input"], str) and is_clip(config["input"]):
-        return stylize_moving(config, models, precision), [], []
+        return *stylize_moving(config, models, precision), []
     return stylize_photos(config, models, precision)
