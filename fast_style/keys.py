@@ -281,6 +281,7 @@ class Infer:
     modules: list[str] | None = field(metadata={"none": []})
     compile: bool
     batch_size: int = at_least(1)
+    workers: int = at_least(1)
     device: Text
     precision: str = choice(*PRECISIONS)
 

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from fast_style.inference.sampling import parse_size, sample_files
 from fast_style.inference.stylize import in_threads, stylize_files
 from fast_style.inference.tiles import tileable
 from fast_style.inference.video import CAMERA, check_clip_target, clip_maker, is_clip, preview, stylize_clip
+from fast_style.inference.workers import stylize_in_workers
 from fast_style.keys import shown
 from fast_style.networks.texture_generator import TextureGenerator
 
@@ -36,7 +38,19 @@ MAKER = "fast_style"  # the first word of what our pictures state: then the mode
 LIST_SUFFIX = ".txt"
 OUTPUT_SUFFIXES = WRITABLE_SUFFIXES - {".bmp"}  # which has no room for it
 # Keys that change no picture, and style, which is in the name of what paints one.
-NEUTRAL = ("ckpt", "input", "output", "style", "count", "modules", "compile", "batch_size", "device", "max_memory")
+NEUTRAL = (
+    "ckpt",
+    "input",
+    "output",
+    "style",
+    "count",
+    "modules",
+    "compile",
+    "batch_size",
+    "device",
+    "max_memory",
+    "workers",
+)
 MANY = 1000  # files that take seconds to look at
 AT_ONCE = 16  # of them, which wait for a disk or a network
 
@@ -232,7 +246,8 @@ def stylize_photos(
         if config["tile"] not in ("auto", "off") and not tileable(painter):
             raise FastStyleError(f"tile={config['tile']}: the model paints a picture only as a whole")
         limits = {key: config[key] for key in ("max_size", "batch_size", "tile", "max_memory")}
-        failed = stylize_files(painter, files, precision=precision, maker=maker, **limits)
+        paint = stylize_files if config["workers"] == 1 else partial(stylize_in_workers, workers=config["workers"])
+        failed = paint(painter, files, precision=precision, maker=maker, **limits)
         written += [target for path, target in files.items() if path not in failed]
         failures += failed.values()
     return written, skipped, failures
@@ -307,12 +322,15 @@ def write_pictures(
 ) -> tuple[list[Path], list[Path], list[str]]:
     """Do what the keys of infer.py mean by networks, each with the name of its style; the files that are written, those
     that were there, and why others failed. Raises FastStyleError."""
+    moving = isinstance(config["input"], str) and is_clip(config["input"])
+    if config["workers"] > 1 and (config["input"] is None or moving or config["compile"]):
+        raise FastStyleError(f"workers={config['workers']}: only photos are shared out, and compile= must be false")
     if config["input"] is None:
         each = zip(networks, makers, strict=True)
         textures = [draw_textures(config, ready(one), own, precision, maker) for (one, own), maker in each]
         return sum(textures, []), [], []
     models = [(maker, painters(config, *one, ready)) for one, maker in zip(networks, makers, strict=True)]
-    if isinstance(config["input"], str) and is_clip(config["input"]):
+    if moving:
         if is_url(config["input"]) or is_url(config["output"]):
             raise FastStyleError(f"input={config['input']}: moving pictures are files of this machine, copy them here")
         return *stylize_moving(config, models, precision), []
