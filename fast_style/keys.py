@@ -154,6 +154,7 @@ class Objective:
     tv_weight: Number = at_least(0)
     tone_weight: Number = at_least(0)
     error: str = choice("mean_squared", "relative")
+    match_colors: bool
     terms: dict[str, Any] | None  # classes of the user's
 
 
