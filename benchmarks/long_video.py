@@ -6,8 +6,9 @@ The frames are small (a window that moves over a photo), so that there can be ma
 the whole process, Python and PyTorch included, in MB: when so many frames are done, and at its highest, also while the
 parts are joined. Once the run is not disturbed; once it gets `kill -9` when half of the parts are there, and the next
 goes on. Both files must have the same frames at the same times, and the same sound; `levels`: by how many of 255, on
-average over its pixels, a frame differs at most, since x264 does not always make the same of the same frames. Needs the
-extra `video`.
+average over its pixels, a frame differs at most. It is not 0, because x264 does not always make the same of the same
+frames; so small, they lose ten levels by being encoded, and two undisturbed runs differ by as much. Needs the extra
+`video`.
 """
 
 import argparse
@@ -70,7 +71,7 @@ class Run:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.folder, self.memory, self.highest, self.begun = target.with_name(f".{target.name}.parts"), {}, 0.0, None
+        self.folder, self.memory, self.highest = target.with_name(f".{target.name}.parts"), {}, 0.0
         self.there = self.parts()
 
     def parts(self) -> int:
@@ -86,8 +87,6 @@ class Run:
                 continue
             frames, self.highest = PART * self.parts(), max(self.highest, highest / 1e3)
             if frames > PART * self.there:  # the start is over
-                self.begun = self.begun or (time.perf_counter(), frames)
-                self.latest = time.perf_counter(), frames
                 self.memory.setdefault(frames, round(resident / 1e3))
             time.sleep(POLL)
 
@@ -96,13 +95,11 @@ class Run:
         said = self.process.communicate()[0].splitlines()
         if self.process.returncode:
             raise FastStyleError(f"infer.py ended with {self.process.returncode}: {said[-1:]}")
-        seconds, frames = (later - sooner for later, sooner in zip(self.latest, self.begun, strict=True))
         return {
             "said": said[-2:],
             "parts that were there": self.there,
             "memory by frames, MB": {frames: mb for frames, mb in self.memory.items() if frames in SHOWN},
             "memory at most, MB": round(self.highest),
-            "frames/s": round(frames / max(POLL, seconds), 1),
         }
 
 
