@@ -154,6 +154,7 @@ class Objective:
     tv_weight: Number = at_least(0)
     tone_weight: Number = at_least(0)
     error: str = choice("mean_squared", "relative")
+    match_colors: bool
     terms: dict[str, Any] | None  # classes of the user's
 
 
@@ -281,6 +282,7 @@ class Infer:
     modules: list[str] | None = field(metadata={"none": []})
     compile: bool
     batch_size: int = at_least(1)
+    workers: int = at_least(1)
     device: Text
     precision: str = choice(*PRECISIONS)
 

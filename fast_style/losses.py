@@ -104,8 +104,29 @@ def luminance(images: Tensor) -> Tensor:
     return (images.float() * weights).sum(1, keepdim=True)
 
 
+def in_colors_of(content_images: Tensor, style_image: Tensor) -> Tensor:
+    """A style picture with the mean and covariance of the colours of each content image: (B, 3, h, w) and (1, 3, H, W)
+    RGB in [0, 1] -> (B, 3, H, W), clamped to that.
+
+    Gatys, Bethge, Hertzmann, Shechtman 2016, section 3.1, with the symmetric roots of covariances.
+    """
+    with torch.autocast(style_image.device.type, enabled=False):
+        content_mean, content_root = color_statistics(content_images, 0.5)
+        style_mean, style_root = color_statistics(style_image, -0.5)
+        recolored = content_root @ style_root @ (style_image.float().flatten(2) - style_mean) + content_mean
+    return recolored.unflatten(2, style_image.shape[-2:]).clamp(0, 1)
+
+
+def color_statistics(images: Tensor, power: float) -> tuple[Tensor, Tensor]:
+    """Of the colours of images (B, 3, H, W) the mean (B, 3, 1), and a power of the covariance (B, 3, 3)."""
+    colors = images.float().flatten(2)
+    mean = colors.mean(2, keepdim=True)
+    values, vectors = torch.linalg.eigh((colors - mean) @ (colors - mean).mT / colors.shape[2])
+    return mean, vectors * values.clamp_min(FLAT**2).pow(power)[:, None] @ vectors.mT
+
+
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
-FLAT = 0.01  # deviation of luminance below which a photo has no light and dark to keep
+FLAT = 0.01  # deviation below which luminance has no light and dark to keep, and colours none to stretch
 
 ERRORS = {"mean_squared": mean_squared_error, "relative": relative_error}
 VARIATIONS = {"mean_squared": total_variation, "relative": variation_per_pixel}
@@ -180,6 +201,7 @@ class PerceptualLoss(nn.Module):
     style_scales   sizes at which Gram matrices are compared; the paper's is [1]. At 0.5 a layer sees strokes twice as
                    large (as in coarse-to-fine synthesis, Gatys et al. 2017), at a quarter of the cost.
     tone_weight    of `tone_error`, which the paper does not have; 0 leaves it out
+    match_colors   whether the style has the colours of each content image, as of `in_colors_of`, and not its own
     terms          more of them by name, {"_target_": a class, "weight": w, **arguments}: an object of the class is a
                    function of `Seen` to errors (B,)
     """
@@ -197,6 +219,7 @@ class PerceptualLoss(nn.Module):
         style_scales: Sequence[float] = (1.0,),
         style_weights: float | Sequence[float] | Sequence[Sequence[float]] = 1.0,
         tone_weight: float = 0.0,
+        match_colors: bool = False,
         terms: Mapping[str, Mapping] | None = None,
     ):
         super().__init__()
@@ -219,6 +242,7 @@ class PerceptualLoss(nn.Module):
         for name, term in (terms or {}).items():
             arguments = {key: value for key, value in term.items() if key != "weight"}
             self.terms[f"{name}_loss"] = (term["weight"], build(f"objective.terms.{name}", arguments))
+        self.recolored = list(style_images) if match_colors else []
         for name, gram in self.style_grams(style_images).items():
             self.register_buffer(name, gram, persistent=False)
 
@@ -235,6 +259,14 @@ class PerceptualLoss(nn.Module):
         ]
         return {name: sum(gram[name] for gram in grams) / len(grams) for name in grams[0]}
 
+    def grams_for(self, content_images: Tensor) -> dict[str, Tensor]:
+        """Gram matrices of the style (1, C, C), or (B, C, C) in the colours of each content image (B, 3, H, W)."""
+        if not self.recolored:
+            return dict(self.named_buffers(recurse=False))
+        with torch.no_grad():
+            pictures = (image.to(content_images.device) for image in self.recolored)
+            return self.style_grams([in_colors_of(content_images, image) for image in pictures])
+
     def forward(self, stylized: Tensor, content_images: Tensor) -> dict[str, Tensor]:
         """Weighted terms {"content_loss", "style_loss", "tv_loss"}, and "tone_loss" if it has a weight.
 
@@ -245,7 +277,8 @@ class PerceptualLoss(nn.Module):
     def for_content(self, content_images: Tensor) -> Callable[[Tensor], dict[str, Tensor]]:
         """The same terms as a function of `stylized` alone, where many are compared with the same content images."""
         features = self.content_features(content_images)
-        return partial(self._means, content_images=content_images, content_features=features)
+        grams = self.grams_for(content_images)
+        return partial(self._means, content_images=content_images, content_features=features, style_grams=grams)
 
     def content_features(self, content_images: Tensor) -> dict[str, Tensor]:
         """Features of content images (B, 3, H, W) at the content layers, without a graph."""
@@ -253,9 +286,13 @@ class PerceptualLoss(nn.Module):
             return self.loss_network(content_images, self.content_layers)
 
     def _means(
-        self, stylized: Tensor, content_images: Tensor, content_features: dict[str, Tensor]
+        self,
+        stylized: Tensor,
+        content_images: Tensor,
+        content_features: dict[str, Tensor],
+        style_grams: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        terms = self.per_image(stylized, content_images, content_features)
+        terms = self.per_image(stylized, content_images, content_features, style_grams)
         return {name: value.mean() for name, value in terms.items()}
 
     def per_image(
@@ -267,7 +304,7 @@ class PerceptualLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """The terms of every image, (B,). Instead of its own `style_grams` may have one style, (1, C, C), or one for
         each image, (B, C, C)."""
-        style_grams = style_grams or dict(self.named_buffers(recurse=False))
+        style_grams = style_grams or self.grams_for(content_images)
         # Under autocast the image arrives in bfloat16, which is coarser than 8 bits a channel.
         stylized = stylized.float()
         features = self._features(stylized, {*self.style_layers, *self.content_layers})

@@ -604,6 +604,10 @@ def test_an_animation_says_so(run_here, model, tmp_path, monkeypatch):
     assert finished.returncode == 0 and "2 frames" in finished.stdout, "an animation is painted as one"
     with Image.open("a_starry_night.gif") as painted:
         assert painted.n_frames == 2
+    again = run_here("infer.py", f"ckpt='{model}'", "input=a.gif")
+    assert "skipped 1 that were done before" in again.stdout and "frames" not in again.stdout
+    other = run_here("infer.py", f"ckpt='{model}'", "input=a.gif", "max_size=4")
+    assert "2 frames" in other.stdout, "other keys paint another one"
 
 
 def test_training_on_a_thumbnail_says_so(train_in_process, photo, tmp_path, capsys):

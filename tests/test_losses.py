@@ -5,11 +5,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
+from scipy.linalg import inv, sqrtm
 
 from fast_style.errors import FastStyleError
 from fast_style.losses import (
     PerceptualLoss,
     gram_matrix,
+    in_colors_of,
     mean_squared_error,
     relative_error,
     rescale,
@@ -310,6 +312,32 @@ def test_tone_is_a_term_if_it_has_a_weight(perceptual_loss):
     terms = perceptual_loss("vgg16", *options, "objective.tone_weight=0.3")[0](STYLIZED, PHOTOS)
     torch.testing.assert_close(terms.pop("tone_loss"), 0.3 * tone_error(STYLIZED, PHOTOS).mean())
     assert terms == without
+
+
+def test_a_painting_in_the_colours_of_each_photo():
+    """By square roots of scipy's, in float64; colours far from black and white, which would be clamped."""
+    painting = 0.45 + 0.1 * STYLE
+    recolored = in_colors_of(0.3 + 0.4 * PHOTOS, painting)
+    assert recolored.shape == (2, 3, 20, 16)
+    for photo, found in zip(0.3 + 0.4 * PHOTOS, recolored, strict=True):
+        colors, own = (np.float64(one.numpy()).reshape(3, -1) for one in (photo, painting[0]))
+        root = sqrtm(np.cov(colors, bias=True)) @ inv(sqrtm(np.cov(own, bias=True)))
+        expected = root @ (own - own.mean(1, keepdims=True)) + colors.mean(1, keepdims=True)
+        assert 0 < expected.min() and expected.max() < 1
+        np.testing.assert_allclose(found.reshape(3, -1), expected, atol=1e-4)
+    grey = in_colors_of(PHOTOS, torch.full((1, 3, 8, 8), 0.5))
+    torch.testing.assert_close(grey.mean((2, 3)), PHOTOS.mean((2, 3)))
+
+
+def test_each_photo_is_compared_with_the_painting_in_its_colours(perceptual_loss):
+    options = ("objective=relative", *RELATIVE, "objective.style_scales=[1,0.5]")
+    loss = perceptual_loss("vgg16", *options, "objective.match_colors=true")[0]
+    per_image = loss.per_image(STYLIZED, PHOTOS, loss.content_features(PHOTOS))["style_loss"]
+    for index, one in enumerate(PHOTOS.split(1)):
+        alone = perceptual_loss("vgg16", *options, style_image=in_colors_of(one, STYLE))[0]
+        expected = alone(STYLIZED[index, None], one)["style_loss"]
+        assert float(per_image[index]) == pytest.approx(float(expected), rel=1e-4)
+    assert float(loss(STYLIZED, PHOTOS)["style_loss"]) == pytest.approx(float(per_image.mean()), rel=1e-5)
 
 
 def test_zero_where_it_should_be(perceptual_loss):

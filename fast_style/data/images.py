@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fast_style.data.large_png import has_strips, png_strips
+from fast_style.data.storage import is_remote, located
 from fast_style.errors import FastStyleError
 from fast_style.hardware import free_memory
 from fast_style.writing import whole_file
@@ -197,7 +199,7 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, ma
     a BMP, which has no room for it.
     Raises ImageError for an unknown suffix, values that are not finite, and whatever keeps the file from being written.
     """
-    path = Path(path)
+    path = located(path)
     if path.suffix.lower() not in _WRITERS:
         raise ImageError(f"{path}: cannot write {path.suffix or 'no suffix'!r}, only {' '.join(_WRITERS)}")
     if image.ndim != 3 or len(image) != 3 or (alpha is not None and alpha.shape != (1, *image.shape[1:])):
@@ -217,6 +219,11 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, ma
         exif[ExifTags.Base.Software] = maker
         options = options | {"exif": exif}
     try:
+        if is_remote(path):  # where files appear whole
+            buffer = BytesIO()
+            picture.save(buffer, name, **options)
+            path.write_bytes(buffer.getvalue())
+            return
         with whole_file(path) as unfinished:
             picture.save(unfinished, name, **options)
     except Exception as error:
@@ -225,7 +232,7 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, ma
 
 def read_maker(path: Path) -> str | None:
     """The program that wrote an image file, as the file states it; None for one that does not, or cannot be read."""
-    with suppress(Exception), Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+    with suppress(Exception), path.open("rb") as file, Image.open(file, formats=_known_formats()) as image:
         if image.format == "TIFF":
             return image.tag_v2.get(ExifTags.Base.Software)
         exif = Image.Exif()
@@ -246,6 +253,11 @@ def check_target(key: str, path: Path) -> None:
 def check_folder(key: str, folder: Path) -> None:
     """Raise ImageError unless files can be written into a folder, which is made if it is not there."""
     try:
+        if is_remote(folder):
+            probe = folder / f".{uuid4().hex}.tmp"
+            probe.write_bytes(b"")
+            probe.unlink()
+            return
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
@@ -344,12 +356,16 @@ def _opened(path: str | Path | BytesIO | PackedPhoto) -> Iterator[tuple[str | Pa
     """A file, and as opened by Pillow, whatever goes wrong with it an ImageError."""
     try:
         file = path if isinstance(path, str | Path | BytesIO) else BytesIO(path.read_bytes())
-        with Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+        with Image.open(file, formats=_known_formats()) as image:
             yield file, image
     except UnidentifiedImageError as error:
         raise ImageError(f"{_name(path)}: {_why_unread(file)}") from error
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
         raise ImageError(f"{_name(path)}: {_reason(error)}") from error
+
+
+def _known_formats() -> list[str]:
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _reduced_png(image: Image.Image, factor: int) -> Image.Image:

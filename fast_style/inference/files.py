@@ -3,9 +3,10 @@
 import glob
 import hashlib
 import json
-import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,12 +23,14 @@ from fast_style.data.images import (
     only_images,
     read_maker,
 )
+from fast_style.data.storage import already_there, common_folder, files_in, is_remote, is_url, located, reaching
 from fast_style.errors import FastStyleError, one_line
 from fast_style.inference.painters import painters
 from fast_style.inference.sampling import parse_size, sample_files
-from fast_style.inference.stylize import stylize_files
+from fast_style.inference.stylize import in_threads, stylize_files
 from fast_style.inference.tiles import tileable
 from fast_style.inference.video import CAMERA, check_clip_target, clip_maker, is_clip, preview, stylize_clip
+from fast_style.inference.workers import stylize_in_workers
 from fast_style.keys import shown
 from fast_style.networks.texture_generator import TextureGenerator
 
@@ -35,8 +38,21 @@ MAKER = "fast_style"  # the first word of what our pictures state: then the mode
 LIST_SUFFIX = ".txt"
 OUTPUT_SUFFIXES = WRITABLE_SUFFIXES - {".bmp"}  # which has no room for it
 # Keys that change no picture, and style, which is in the name of what paints one.
-NEUTRAL = ("ckpt", "input", "output", "style", "count", "modules", "compile", "batch_size", "device", "max_memory")
+NEUTRAL = (
+    "ckpt",
+    "input",
+    "output",
+    "style",
+    "count",
+    "modules",
+    "compile",
+    "batch_size",
+    "device",
+    "max_memory",
+    "workers",
+)
 MANY = 1000  # files that take seconds to look at
+AT_ONCE = 16  # of them, which wait for a disk or a network
 
 
 def find_inputs(pattern: str) -> tuple[list[Path], Path, str | None]:
@@ -45,34 +61,47 @@ def find_inputs(pattern: str) -> tuple[list[Path], Path, str | None]:
     Of a folder and of a glob, pictures that infer.py made are left out; a single one is taken at its word, and so are
     those of a list.
     """
-    folder = Path(pattern).is_dir()
-    if Path(pattern).suffix == LIST_SUFFIX and Path(pattern).is_file():
-        listed = read_list(Path(pattern))
-        return listed, Path(os.path.commonpath([path.parent for path in listed] or ["."])), None
-    if Path(pattern).exists() and not folder:
-        return [Path(pattern)], Path(pattern).parent, None
-    matches = find_files(pattern) if folder else map(Path, sorted(glob.glob(pattern, recursive=True)))
-    files = [path for path in matches if path.is_file()]
+    place = located(pattern)
+    folder = place.is_dir()
+    if place.suffix == LIST_SUFFIX and place.is_file():
+        listed = read_list(place)
+        return listed, common_folder(listed), None
+    if place.exists() and not folder:
+        return [place], place.parent, None
+    if is_remote(place):
+        files = files_in(place)
+    else:
+        matches = find_files(pattern) if folder else map(Path, sorted(glob.glob(pattern, recursive=True)))
+        files = [path for path in matches if path.is_file()]
     images = only_images(files)
-    looked_at = track(images, "looking for what is no original", disable=len(images) < MANY)
-    found = [path for path in looked_at if not (read_maker(path) or "").startswith(MAKER)]
+    makers = read_makers(images, "looking for what is no original")
+    found = [path for path in images if not makers[path].startswith(MAKER)]
     made = f"left out {len(images) - len(found)} that infer.py made" if len(found) < len(images) else None
-    root = Path(pattern) if folder else Path(os.path.commonpath([path.parent for path in found] or ["."]))
+    root = place if folder else common_folder(found)
     return found, root, "; ".join(filter(None, [left_out(files), made])) or None
 
 
+def read_makers(paths: Collection[Path], doing: str) -> dict[Path, str]:
+    """What each file states as the program that wrote it; of object storage many are asked for at a time."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        makers = in_threads(pool, read_maker, paths, AT_ONCE)
+        makers = track(makers, doing, total=len(paths), disable=len(paths) < MANY)
+        return {path: maker or "" for path, maker in zip(paths, makers, strict=True)}
+
+
 def read_list(path: Path) -> list[Path]:
-    """The files that a text file names, one a line, relative to where it lies. Raises FastStyleError."""
+    """The files that a text file names, one a line, relative to where it lies, or by a URL. Raises FastStyleError."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FastStyleError(f"{path}: cannot be read as a list, one path a line: {one_line(error)}") from error
-    return list(dict.fromkeys(path.parent / line.strip() for line in lines if line.strip()))
+    named = [line.strip() for line in lines if line.strip()]
+    return list(dict.fromkeys(located(name) if is_url(name) else path.parent / name for name in named))
 
 
 def is_file_name(output: str | None) -> bool:
     """Whether `output=` means a picture, not a folder."""
-    return output is not None and Path(output).suffix.lower() in IMAGE_SUFFIXES and not Path(output).is_dir()
+    return output is not None and Path(output).suffix.lower() in IMAGE_SUFFIXES and not located(output).is_dir()
 
 
 def name_outputs(
@@ -87,7 +116,7 @@ def name_outputs(
             raise FastStyleError(f"output={output} is one file, but input= means {len(inputs)} images: give a folder")
         if several:
             raise FastStyleError(f"output={output} is one file, but style= means several: give a folder, or one style")
-        return {inputs[0]: Path(output)}
+        return {inputs[0]: located(output)}
     outputs = {}
     for path in inputs:
         # What is not written (photo.gif) becomes photo.gif.png, so as not to meet a photo.png.
@@ -96,7 +125,8 @@ def name_outputs(
         if output is None:
             outputs[path] = path.with_name(styled)
         else:
-            outputs[path] = Path(output) / path.relative_to(root).with_name(styled if several else stem + suffix)
+            name = path.relative_to(root).with_name(styled if several else stem + suffix)
+            outputs[path] = located(output) / name.as_posix()
         if outputs[path].resolve() == path.resolve():
             raise FastStyleError(f"output={output} would overwrite {path}: give another folder")
     return outputs
@@ -109,14 +139,13 @@ def check_outputs(paths: list[Path], output: str | None, models: set[str]) -> di
     A model overwrites its own pictures; of others only a file that `output=` names, unless another model made it.
     """
     if is_file_name(output):
-        check_target("output", Path(output))
-    for folder in {path.parent for path in paths}:
+        check_target("output", located(output))
+    for folder in {path.parent for path in paths if not is_remote(path)} | {paths[0].parent}:
         check_folder(f"output={shown(output)}", folder)
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise FastStyleError(f"{twice} would be written twice: rename one of the inputs")
-    looked_at = track(paths, "looking for what is done", disable=len(paths) < MANY)
-    makers = {path: read_maker(path) or "" for path in looked_at if path.exists()}
+    makers = read_makers(already_there(paths), "looking for what is done")
     if is_file_name(output):
         makers = {path: made for path, made in makers.items() if made.startswith(MAKER)}
     if taken := [path for path, made in makers.items() if made.rpartition(" ")[0] not in models]:
@@ -132,7 +161,7 @@ def numbered(path: Path, count: int) -> list[Path]:
 
 def name_textures(output: str | None, style: str, count: int) -> list[Path]:
     """STYLE_texture.png here or in a folder, or the file itself."""
-    path = Path(output) if is_file_name(output) else Path(output or ".") / f"{style}_texture.png"
+    path = located(output) if is_file_name(output) else located(output or ".") / f"{style}_texture.png"
     return numbered(path, count)
 
 
@@ -182,7 +211,8 @@ def stylize_photos(
     Returns the files written, those that were done before, by the same model with the same keys, and the reasons for
     those that failed.
     """
-    inputs, root, note = find_inputs(config["input"])
+    with reaching("input", config["input"]):
+        inputs, root, note = find_inputs(config["input"])
     if not inputs:
         raise FastStyleError(
             f"input={config['input']}: no such image, and no images in it{f'; {note}' if note else ''}"
@@ -204,7 +234,8 @@ def stylize_photos(
                 for index, painter in enumerate(variants)
             ]
     targets = [target for _, _, files in work for target in files.values()]
-    makers = check_outputs(targets, config["output"], {model for model, _ in models})
+    with reaching("output", config["output"] or config["input"]):
+        makers = check_outputs(targets, config["output"], {model for model, _ in models})
     written, skipped, failures = [], [], []
     for painter, maker, files in work:
         done = {path for path, target in files.items() if makers.get(target) == maker and is_done(path, target, config)}
@@ -215,7 +246,8 @@ def stylize_photos(
         if config["tile"] not in ("auto", "off") and not tileable(painter):
             raise FastStyleError(f"tile={config['tile']}: the model paints a picture only as a whole")
         limits = {key: config[key] for key in ("max_size", "batch_size", "tile", "max_memory")}
-        failed = stylize_files(painter, files, precision=precision, maker=maker, **limits)
+        paint = stylize_files if config["workers"] == 1 else partial(stylize_in_workers, workers=config["workers"])
+        failed = paint(painter, files, precision=precision, maker=maker, **limits)
         written += [target for path, target in files.items() if path not in failed]
         failures += failed.values()
     return written, skipped, failures
@@ -236,28 +268,37 @@ def name_clip(source: str, output: str | None, style: str, several: bool) -> Pat
     return folder / (f"{path.stem}_{style}{path.suffix}" if output is None or several else path.name)
 
 
-def stylize_moving(config: dict, models: list[tuple[str, dict[str, list[nn.Module]]]], precision: str) -> list[Path]:
-    """Write the moving pictures that models, as of `stylize_photos`, make of those of input=; the files written. Raises
-    FastStyleError."""
-    source, work = config["input"], []
+def stylize_moving(
+    config: dict, models: list[tuple[str, dict[str, list[nn.Module]]]], precision: str
+) -> tuple[list[Path], list[Path]]:
+    """Write the moving pictures that models, as of `stylize_photos`, make of those of input=; the files written, and
+    those that were done before. Raises FastStyleError."""
+    source, work, skipped = config["input"], [], []
     several = sum(len(variants) for _, by_style in models for variants in by_style.values()) > 1
-    for maker, by_style in models:
+    for model, by_style in models:
         for style, variants in by_style.items():
             target = name_clip(source, config["output"], style, several)
             targets = [None] if target is None else numbered(target, len(variants))
-            work += zip(variants, targets, [maker] * len(targets), strict=target is not None)
-    for _, target, maker in work:
+            made = [(model, with_keys(model, config, style))] * len(targets)
+            work += zip(variants, targets, made, strict=target is not None)
+    for _, target, (model, maker) in work:
         if target is None:
             continue
         check_folder(f"output={shown(config['output'])}", target.parent)
         if target.resolve() == Path(source).resolve():
             raise FastStyleError(f"output={config['output']} would overwrite {source}: give another")
-        if target.exists() and config["output"] is None and clip_maker(target) != maker:
+        if not target.exists():
+            continue
+        made = clip_maker(target) or ""
+        if config["output"] is None and made.rpartition(" ")[0] != model:
             raise FastStyleError(f"{target} is there already, not by this model: give output=, or move it")
+        if made == maker and not source.startswith(CAMERA) and is_done(Path(source), target, config):
+            skipped.append(target)
     show = preview(source) if source.startswith(CAMERA) else None
     if show is None and any(target is None for _, target, _ in work):
         raise FastStyleError(f"input={source}: there is no screen to show it on, give output=clip.mp4")
-    for painter, target, maker in work:
+    written = [(painter, target, maker) for painter, target, (_, maker) in work if target not in skipped]
+    for painter, target, maker in written:
         frames = stylize_clip(
             painter,
             source,
@@ -269,7 +310,7 @@ def stylize_moving(config: dict, models: list[tuple[str, dict[str, list[nn.Modul
             show or (lambda _: None),
         )
         print(f"{frames} frames")
-    return [target for _, target, _ in work if target is not None]
+    return [target for _, target, _ in written if target is not None], skipped
 
 
 def write_pictures(
@@ -281,11 +322,16 @@ def write_pictures(
 ) -> tuple[list[Path], list[Path], list[str]]:
     """Do what the keys of infer.py mean by networks, each with the name of its style; the files that are written, those
     that were there, and why others failed. Raises FastStyleError."""
+    moving = isinstance(config["input"], str) and is_clip(config["input"])
+    if config["workers"] > 1 and (config["input"] is None or moving or config["compile"]):
+        raise FastStyleError(f"workers={config['workers']}: only photos are shared out, and compile= must be false")
     if config["input"] is None:
         each = zip(networks, makers, strict=True)
         textures = [draw_textures(config, ready(one), own, precision, maker) for (one, own), maker in each]
         return sum(textures, []), [], []
     models = [(maker, painters(config, *one, ready)) for one, maker in zip(networks, makers, strict=True)]
-    if isinstance(config["input"], str) and is_clip(config["input"]):
-        return stylize_moving(config, models, precision), [], []
+    if moving:
+        if is_url(config["input"]) or is_url(config["output"]):
+            raise FastStyleError(f"input={config['input']}: moving pictures are files of this machine, copy them here")
+        return *stylize_moving(config, models, precision), []
     return stylize_photos(config, models, precision)

@@ -3,7 +3,7 @@
 import math
 import os
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from fast_style.data.images import read_image, read_pixels, read_size, write_image
+from fast_style.data.storage import Fetched, is_remote
 from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import autocast, free_memory, resident_memory
 from fast_style.inference.tiles import largest_at_once, pick_tile, stylize_in_tiles
@@ -80,7 +81,7 @@ def stylize_files(
         memory = max(0, max_memory - (resident_memory() if device.type == "cpu" else 0))
     most = largest_at_once(transformer, precision, memory) if tile == "auto" else math.inf if tile == "off" else 0
     with ThreadPoolExecutor(min(batch_size + 1, os.cpu_count() or 1)) as pool, Progress() as progress:
-        pictures = _in_threads(pool, lambda path: _read(path, max_size, most), files, batch_size)
+        pictures = in_threads(pool, lambda path: _read(path, max_size, most), files, batch_size)
         stylized = (
             picture
             for batch in _batches(pictures, batch_size)
@@ -89,13 +90,13 @@ def stylize_files(
                 [_stylize_large(transformer, batch[0].path, max_size, precision, tile, memory, progress)]
             )
         )  # fmt: skip
-        written = _in_threads(pool, lambda picture: _write(picture, files[picture.path], maker), stylized, batch_size)
+        written = in_threads(pool, lambda picture: _write(picture, files[picture.path], maker), stylized, batch_size)
         doing = "enlarging" if isinstance(transformer, Upscaler) else "stylising"
         done = progress.track(written, total=len(files), description=doing)
         return {picture.path: picture.failure for picture in done if picture.failure}
 
 
-def _in_threads(pool: ThreadPoolExecutor, function, items: Iterable, ahead: int) -> Iterator[Picture]:
+def in_threads(pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int) -> Iterator:
     """map(function, items) by the threads of a pool, never more than `ahead` items before they are asked for."""
     futures = deque()
     for item in items:
@@ -108,10 +109,11 @@ def _in_threads(pool: ThreadPoolExecutor, function, items: Iterable, ahead: int)
 
 def _read(path: Path, max_size: int | None, most: float) -> Picture:
     """The image in a file, if it has no more than `most` pixels."""
+    file = Fetched(path) if is_remote(path) else path
     try:
-        if most < math.inf and math.prod(read_size(path, max_size)) > most:
+        if most < math.inf and math.prod(read_size(file, max_size)) > most:
             return Picture(path)
-        return Picture(path, *read_image(path, max_size))
+        return Picture(path, *read_image(file, max_size))
     except FastStyleError as error:
         return Picture(path, failure=str(error))
 

@@ -1,18 +1,25 @@
 """Moving pictures: a video, a GIF, an animated WebP or a camera becomes another one, a batch of frames at a time.
 
-Sound and the time of every frame are kept, and a video whose file says that it lies on its side is turned upright.
+Sound and the time of every frame are kept, and a video whose file says that it lies on its side is turned upright. A
+video is painted in parts, which are joined at the end: a run that breaks off goes on after the last whole part.
 Video needs the extra `video` (PyAV); GIF and WebP need nothing more.
 """
 
+import hashlib
+import heapq
+import json
 import math
 import platform
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -42,6 +49,7 @@ SHOWN_FOR = Fraction(1, 10)  # a second, a frame of a GIF that names no time, as
 HD = 720  # lines from which video that says nothing has the colours of BT.709, else those of BT.601
 BT601, BT709, BT2020, UNKNOWN = 5, 1, 9, 2  # as FFmpeg numbers the matrices from RGB
 LIMITED = 1  # black is 16 and white 235
+PART = 250  # frames of a video that are kept when a run breaks off; x264 begins anew after so many anyway
 
 
 class Frame(NamedTuple):
@@ -60,8 +68,6 @@ class Clip(NamedTuple):
     time_base: Fraction  # of which all times are multiples
     shape: Fraction | None = None  # width of a pixel over its height
     loop: int | None = None  # of a GIF or WebP
-    sound: "list | None" = None  # streams of PyAV
-    packets: "list | None" = None  # of sound, of the time of the frames that were read, to be taken away
 
 
 def is_clip(path: str) -> bool:
@@ -105,36 +111,41 @@ def stylize_clip(
 
     source  a file, or "camera:" and the number or name of one, which runs until Ctrl-C
     target  None: no file, for pictures that are only shown
-    maker   what `clip_maker` then says
+    maker   what `clip_maker` then says; a video goes on after the parts that a run of the same maker left
     show    is called with every stylised frame (3, H, W) uint8
     Raises FastStyleError.
     """
     transformer = transformer.to(memory_format=torch.channels_last)
     columns = TextColumn("stylising"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn()
-    done = 0
+    done, camera = 0, source.startswith(CAMERA)
     with ExitStack() as stack:
         try:
             clip = stack.enter_context(opened(source))
             bar = stack.enter_context(Progress(*columns))
             task = bar.add_task("", total=clip.count)
 
-            def stylized() -> Iterator[Frame]:
+            def counted(frames: Iterator[Frame]) -> Iterator[Frame]:
                 nonlocal done
-                size = 1 if source.startswith(CAMERA) else batch_size
-                while frames := list(islice(clip.frames, size)):
-                    for frame in stylize_frames(transformer, frames, max_size, precision):
+                for frame in frames:
+                    yield frame
+                    done += 1
+                    bar.advance(task)
+
+            def painted(frames: Iterator[Frame]) -> Iterator[Frame]:
+                while batch := list(islice(frames, 1 if camera else batch_size)):
+                    for frame in counted(stylize_frames(transformer, batch, max_size, precision)):
                         show(frame.image)
                         yield frame
-                        done += 1
-                        bar.advance(task)
 
             if target is None:
-                for _ in stylized():
+                for _ in painted(clip.frames):
                     pass
+            elif target.suffix.lower() in ANIMATIONS:
+                with whole_file(target) as unfinished:
+                    write_animation(unfinished, target.suffix.lower(), clip, painted(clip.frames), maker)
             else:
-                unfinished = stack.enter_context(whole_file(target))
-                write = write_animation if target.suffix.lower() in ANIMATIONS else write_video
-                write(unfinished, target.suffix.lower(), clip, stylized(), maker)
+                key = name_parts(source, maker, max_size, precision)
+                write_video(target, None if camera else source, clip, painted, counted, key, maker)
             if not done:
                 raise FastStyleError("there are no frames in it")
         except FastStyleError as error:
@@ -200,7 +211,7 @@ def opened_animation(path: str) -> Iterator[Clip]:
 def opened_video(path: str) -> Iterator[Clip]:
     av = load_av()
     with av.open(path) as container:
-        yield read_container(container, list(container.streams.audio))
+        yield read_container(container)
 
 
 @contextmanager
@@ -217,7 +228,7 @@ def opened_camera(name: str) -> Iterator[Clip]:
     before = signal.signal(signal.SIGINT, lambda *_: ended.append(True))
     try:
         with av.open(device, format=kind) as container:
-            clip = read_container(container, [])
+            clip = read_container(container)
 
             def frames() -> Iterator[Frame]:
                 for frame in clip.frames:
@@ -230,29 +241,25 @@ def opened_camera(name: str) -> Iterator[Clip]:
         signal.signal(signal.SIGINT, before)
 
 
-def read_container(container, sound: list) -> Clip:
+def read_container(container) -> Clip:
     if not container.streams.video:
         raise FastStyleError("there are no pictures in it")
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
-    packets, rate = [], stream.average_rate or stream.guessed_rate or Fraction(25)
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
 
     def frames() -> Iterator[Frame]:
         latest = None
-        for packet in container.demux(stream, *sound):
-            if packet.stream is not stream:
-                packets.append(packet)
-                continue
-            for frame in packet.decode():  # the last, empty packet gives what the decoder still holds
-                start = latest + 1 / rate if frame.pts is None else frame.pts * frame.time_base
-                if latest is not None and start <= latest:
-                    start = latest + stream.time_base
-                latest = start
-                yield Frame(upright(frame), None, start, 1 / rate)
+        for frame in container.decode(stream):
+            start = latest + 1 / rate if frame.pts is None else frame.pts * frame.time_base
+            if latest is not None and start <= latest:
+                start = latest + stream.time_base
+            latest = start
+            yield Frame(upright(frame), None, start, 1 / rate)
 
     count = stream.frames or (stream.duration and round(stream.duration * stream.time_base * rate)) or None
     shape = stream.sample_aspect_ratio or None
-    return Clip(frames(), count, rate, stream.time_base, shape, sound=sound, packets=packets)
+    return Clip(frames(), count, rate, stream.time_base, shape)
 
 
 def upright(frame) -> Tensor:
@@ -286,31 +293,126 @@ def write_animation(path: Path, suffix: str, clip: Clip, frames: Iterator[Frame]
         first.save(path, suffix[1:], save_all=True, append_images=rest, duration=durations, **options)
 
 
-def write_video(path: Path, suffix: str, clip: Clip, frames: Iterator[Frame], maker: str) -> None:
-    kind, encoder, options = VIDEOS[suffix]
-    time_base = 1 / clip.rate if kind == "avi" else clip.time_base  # an AVI file has no times, only a rate
-    with load_av().open(str(path), "w", format=kind) as container:
-        container.metadata["comment"] = maker
-        stream, mux_sound, durations = None, None, {}
+def name_parts(source: str, *made_by: object) -> str:
+    """What the parts of a video are called: a hash of all that they follow from; of a camera's, never the same."""
+    if source.startswith(CAMERA):
+        return uuid4().hex
+    path = Path(source).resolve()
+    told = [str(path), path.stat().st_size, path.stat().st_mtime_ns, load_av().library_versions, *made_by]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def write_video(
+    target: Path,
+    sound: str | None,
+    clip: Clip,
+    painted: Callable[[Iterator[Frame]], Iterator[Frame]],
+    counted: Callable[[Iterator[Frame]], Iterator[Frame]],
+    key: str,
+    maker: str,
+) -> None:
+    """Write what is `painted` of a clip's frames, in parts that wait in a hidden folder beside `target`.
+
+    sound    a file whose sound goes with it
+    counted  the frames of a part of this `key` that is there already; parts of other keys are removed
+    """
+    folder = target.with_name(f".{target.name}.parts")
+    for other in set(folder.glob("*")) - set(folder.glob(f"{key}_*")):
+        other.unlink()
+    suffix, parts, last = target.suffix.lower(), [], None
+    # An AVI file has no times, only a rate.
+    time_base = 1 / clip.rate if suffix == ".avi" else clip.time_base
+    try:
+        coming = in_steps(clip.frames, time_base)
+        while (first := next(coming, None)) is not None:
+            frames = chain([first], islice(coming, PART - 1))
+            parts.append(folder / f"{key}_{len(parts):06}.mp4")
+            if parts[-1].exists():
+                last = deque(counted(frames), maxlen=1).pop()
+            else:
+                with whole_file(parts[-1]) as unfinished:
+                    last = write_part(unfinished, suffix, clip, painted(frames), time_base)
+        if last is not None:
+            with whole_file(target) as unfinished:
+                join_parts(unfinished, suffix, parts, sound, clip, last, time_base, maker)
+            shutil.rmtree(folder)
+    finally:
+        with suppress(OSError):  # there are parts in it, which the next run takes
+            folder.rmdir()
+
+
+def in_steps(frames: Iterator[Frame], step: Fraction) -> Iterator[Frame]:
+    """Frames at multiples of a time; each later than the one before."""
+    latest = -math.inf
+    for frame in frames:
+        latest = max(round(frame.start / step), latest + 1)
+        yield frame._replace(start=latest * step)
+
+
+def write_part(path: Path, suffix: str, clip: Clip, frames: Iterator[Frame], time_base: Fraction) -> Frame:
+    """Write frames, one at least, as a file that keeps all times, those of decoding too; the last of them."""
+    stream, exact = None, {"movie_timescale": str(time_base.denominator)}  # else a part begins at a whole millisecond
+    with load_av().open(str(path), "w", format="mp4", options=exact) as container:
         for frame in frames:
             if stream is None:
-                stream = add_pictures(container, clip, frame.image, encoder, options, time_base)
-                mux_sound = add_sound(container, clip)
+                stream = add_pictures(container, clip, frame.image.shape[1:], *VIDEOS[suffix][1:], time_base)
             picture = encodable(frame.image, stream.codec_context.pix_fmt)
-            picture.pts, picture.time_base = round(frame.start / time_base), time_base
-            durations[picture.pts] = round(frame.seconds / time_base)
-            for packet in stream.encode(picture):
-                packet.duration = durations.pop(packet.pts, packet.duration)
-                container.mux(packet)
-            mux_sound(clip.packets or [])
-        if stream is not None:
-            container.mux(stream.encode())
-            mux_sound([*(clip.packets or []), None])
+            picture.pts, picture.time_base = int(frame.start / time_base), time_base
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return frame
 
 
-def add_pictures(container, clip: Clip, image: Tensor, encoder: str, options: dict, time_base: Fraction):
+def join_parts(
+    path: Path,
+    suffix: str,
+    parts: list[Path],
+    sound: str | None,
+    clip: Clip,
+    last: Frame,
+    time_base: Fraction,
+    maker: str,
+) -> None:
+    """Make one video of parts, without decoding them, and of the sound of a file; `last` is its last frame."""
+    av = load_av()
+    with ExitStack() as stack:
+        container = stack.enter_context(av.open(str(path), "w", format=VIDEOS[suffix][0]))
+        container.metadata["comment"] = maker
+        first = stack.enter_context(av.open(str(parts[0]))).streams.video[0]
+        _, encoder, options = VIDEOS[suffix]
+        # Of this encoder the file has only what it says of its pictures, which is the same for every part.
+        stream = add_pictures(container, clip, (first.height, first.width), encoder, options, time_base)
+        # MP4 has another form of H.264 than an encoder gives, and than other formats take.
+        form = av.BitStreamFilterContext("h264_mp4toannexb" if first.name == "h264" else "null", first)
+
+        def pictures() -> Iterator:
+            latest = -math.inf
+            for packet in chain.from_iterable(form.filter(packet) for packet in packets_of(parts)):
+                start, decoded = (round(t * packet.time_base / time_base) for t in (packet.pts, packet.dts))
+                # Where the rate varies, a part may be decoded from a time on at which the one before still is.
+                latest = max(decoded, latest + 1)
+                packet.time_base, packet.pts, packet.dts, packet.stream = time_base, start, latest, stream
+                seconds = last.seconds if start * time_base == last.start else 1 / clip.rate
+                packet.duration = round(seconds / time_base)
+                yield packet
+
+        streams = [pictures()]
+        if sound is not None and Path(sound).suffix.lower() in VIDEOS:
+            streams.append(sound_for(container, stack.enter_context(av.open(sound))))
+        for packet in heapq.merge(*streams, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+
+
+def packets_of(parts: list[Path]) -> Iterator:
+    """The packets of the pictures of video files, one file after the other."""
+    for part in parts:
+        with load_av().open(str(part)) as container:
+            yield from (packet for packet in container.demux(video=0) if packet.dts is not None)
+
+
+def add_pictures(container, clip: Clip, size: Sequence[int], encoder: str, options: dict, time_base: Fraction):
     stream = container.add_stream(encoder, rate=clip.rate.limit_denominator(65535), options=options)
-    stream.height, stream.width = image.shape[1:]
+    stream.height, stream.width = size
     # Half the colour needs even sides.
     stream.pix_fmt = "yuv420p" if stream.height % 2 == stream.width % 2 == 0 else "yuv444p"
     context = stream.codec_context
@@ -328,31 +430,31 @@ def encodable(image: Tensor, pixel_format: str):
     return frame.reformat(format=pixel_format, dst_colorspace=BT709, dst_color_range=LIMITED)
 
 
-def add_sound(container, clip: Clip) -> Callable[[list], None]:
-    """Have the file hold the clip's sound: copied where it can, else encoded again. What is returned takes packets from
-    a list, and None for the end."""
+def sound_for(container, source) -> Iterator:
+    """The packets of a container's sound for another one, which gets streams for it: copied where it can hold them,
+    else encoded again."""
     targets = {}
-    for source in clip.sound or []:
-        if copied := source.codec_context.codec.canonical_name in container.supported_codecs:
-            target = container.add_stream_from_template(source)
+    for stream in source.streams.audio:
+        if copied := stream.codec_context.codec.canonical_name in container.supported_codecs:
+            target = container.add_stream_from_template(stream)
         else:
             target = container.add_stream("libopus" if "webm" in container.format.name else "aac")
-        targets[source] = copied, target
+        targets[stream] = copied, target
 
-    def mux(packets: list) -> None:
-        for packet in packets:
-            for source, (copied, target) in targets.items():
-                if packet is not None and packet.stream is not source:
-                    continue
-                if not copied:
-                    for frame in packet.decode() if packet is not None else [None]:
-                        container.mux(target.encode(frame))
-                elif packet is not None and packet.dts is not None:
-                    packet.stream = target
-                    container.mux(packet)
-        packets.clear()
+    def packets() -> Iterator:
+        for packet in source.demux(*targets) if targets else ():
+            copied, target = targets[packet.stream]
+            if not copied:
+                for frame in packet.decode():
+                    yield from target.encode(frame)
+            elif packet.dts is not None:
+                packet.stream = target
+                yield packet
+        for copied, target in targets.values():
+            if not copied:
+                yield from target.encode()
 
-    return mux
+    return packets()
 
 
 def preview(title: str) -> Callable[[Tensor], object] | None:

@@ -39,6 +39,10 @@ class ManyStyles(StyleTask):
             raise FastStyleError(f"compile=true: task={task_of(config)} is not compiled")
         if config["identity_share"] and config["batch_size"] == 1:
             raise FastStyleError("batch_size=1: the identity is learnt beside a style; give 2, or identity_share=0")
+        if config["objective"].get("match_colors"):
+            raise FastStyleError(
+                f"objective.match_colors=true: task={task_of(config)} paints styles in their own colours"
+            )
         if config["model"].get("norm") != "instance":
             raise FastStyleError("model.norm must be instance: its scales and shifts make the styles")
 

@@ -107,6 +107,8 @@ class Texture(GeneratorTask):
         GeneratorTask.check(config)
         if config["photo"]:
             raise FastStyleError(f"photo={config['photo']}: task=texture has no photo to stylise")
+        if config["objective"].get("match_colors"):
+            raise FastStyleError("objective.match_colors=true: task=texture has no photo whose colours it could have")
         if config["diversity_weight"] and config["batch_size"] < 2:
             raise FastStyleError("batch_size=1: the diversity term compares textures; give 2, or diversity_weight=0")
 

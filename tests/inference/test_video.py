@@ -72,7 +72,8 @@ def sound_of(av, path):
 @pytest.mark.parametrize("suffix, sound, copied", [
     (".mp4", "aac", True), (".mkv", "libopus", True), (".webm", "aac", False), (".mp4", None, True),
 ])  # fmt: skip
-def test_video_keeps_its_frames_times_and_sound(av, tmp_path, suffix, sound, copied):
+def test_video_keeps_its_frames_times_and_sound(av, tmp_path, monkeypatch, suffix, sound, copied):
+    monkeypatch.setattr(video, "PART", 3)
     source, target = write_clip(av, tmp_path / "a.mkv", sound=sound), tmp_path / f"out{suffix}"
     network = Plain()
     assert stylize_clip(network, str(source), target, batch_size=3, maker="fast_style 1") == len(TIMES)
@@ -104,6 +105,19 @@ def test_video_that_lies_on_its_side_is_turned(av, tmp_path):
     assert image.shape == (3, 32, 24)
     assert image[0, :8].mean() < 25 < 180 < image[0, 14:].mean()
     assert len({frame.image.shape for frame in frames_of(source)}) == 1
+
+
+def test_times_of_television_are_exact(av, tmp_path, monkeypatch):
+    """29.97 frames a second: a part may begin between two milliseconds."""
+    monkeypatch.setattr(video, "PART", 3)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(30000, 1001))
+        stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
+        for level in range(8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((32, 32, 3), 9 * level, np.uint8), "rgb24")))
+        container.mux(stream.encode())
+    stylize_clip(Plain(), str(tmp_path / "a.mp4"), tmp_path / "b.mp4")
+    assert [frame.start for frame in frames_of(tmp_path / "b.mp4")] == [Fraction(1001 * i, 30000) for i in range(8)]
 
 
 def test_odd_sizes_are_kept(av, tmp_path):
@@ -176,6 +190,61 @@ def test_what_fails_leaves_nothing(av, tmp_path):
     with pytest.raises(FastStyleError, match=r"a\.mkv: after 2 frames: out of memory$"):
         stylize_clip(Failing(), str(source), tmp_path / "out" / "b.mp4", batch_size=2)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+class Ending(Plain):
+    """Paints so many batches, and then the process is stopped."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def forward(self, images):
+        if len(self.seen) == self.batches:
+            raise KeyboardInterrupt
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_video_that_breaks_off_goes_on(av, tmp_path, monkeypatch, suffix):
+    """Of parts of three frames the first is there: what is made in two runs has the frames, times and sound of what one
+    makes. (x264 may find other bytes for the same frames.)"""
+    monkeypatch.setattr(video, "PART", 3)
+    source = str(write_clip(av, tmp_path / "a.mkv", sound="libmp3lame"))
+    once, target = tmp_path / f"once{suffix}", tmp_path / f"out{suffix}"
+    stylize_clip(Plain(), source, once, batch_size=2, maker="fast_style 1")
+    with pytest.raises(KeyboardInterrupt):
+        stylize_clip(Ending(3), source, target, batch_size=2, maker="fast_style 1")
+    (parts,) = (path for path in tmp_path.iterdir() if path.name == f".out{suffix}.parts")
+    assert len(list(parts.iterdir())) == 1 and not target.exists()
+    network = Plain()
+    assert stylize_clip(network, source, target, batch_size=2, maker="fast_style 1") == len(TIMES)
+    assert network.seen == [2, 1, 2] and not parts.exists()
+
+    def packets(path):
+        with av.open(str(path)) as container:
+            return sorted((one.stream.type, one.pts, one.dts) for one in container.demux() if one.dts is not None)
+
+    assert packets(target) == packets(once)
+    np.testing.assert_array_equal(sound_of(av, target), sound_of(av, once))
+    found = frames_of(target)
+    assert len(found) == len(TIMES)
+    for frame, colour in zip(found, COLOURS, strict=True):
+        np.testing.assert_allclose(frame.image[:, :, 32:].float().mean((1, 2)), colour, atol=5)
+
+
+def test_parts_of_another_model_or_source_are_not_taken(av, tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "PART", 3)
+    source, target = str(write_clip(av, tmp_path / "a.mkv")), tmp_path / "out.mp4"
+
+    def end(batches, maker):
+        with pytest.raises(KeyboardInterrupt):
+            stylize_clip(Ending(batches), source, target, batch_size=3, maker=maker)
+        return len(list(tmp_path.glob(".out.mp4.parts/*")))
+
+    assert [end(1, "fast_style 1"), end(1, "fast_style 1"), end(1, "fast_style 2")] == [1, 2, 1]
+    write_clip(av, tmp_path / "a.mkv")
+    assert end(0, "fast_style 2") == 0 and sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv"]
 
 
 def test_a_camera_runs_until_it_is_stopped(av, tmp_path, monkeypatch):
