@@ -36,7 +36,7 @@ from fast_style.training.callbacks import (
 )
 from fast_style.training.loggers import Unfailing
 from fast_style.training.record import LOG, HeldOutLog, environment, log, logging_to, write_record
-from fast_style.training.resume import check_resumable
+from fast_style.training.resume import begun_before, check_resumable
 from fast_style.training.style_transfer import StyleTransfer
 from fast_style.training.task import Task, task_class
 from fast_style.training.validation import AgainstLBFGS
@@ -109,10 +109,11 @@ def learn(
 
 
 def plain(cfg: DictConfig) -> dict:
-    """The config as plain data, with the budget that it means."""
+    """The config as plain data, with the budget and the checkpoint that it means."""
     config = OmegaConf.to_container(cfg, resolve=True)
     if config["budget"] == "auto":
         config["budget"] = DEFAULT_BUDGET if config["max_steps"] == -1 else None
+    config["ckpt_path"] = begun_before(config["run_dir"]) or config["ckpt_path"]
     return config
 
 
