@@ -16,7 +16,8 @@ from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
 from fast_style.checkpoint import describe_style, save_release
-from fast_style.data.images import ImageError, check_folder
+from fast_style.data.content import ContentError
+from fast_style.data.images import ImageError, StorageError, check_folder
 from fast_style.data.styles import enlargement
 from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
@@ -95,13 +96,14 @@ def begin(config: dict, device: torch.device) -> Task:
 def learn(
     trainer: pl.Trainer, module: Task, data: pl.LightningDataModule, config: dict, timer: Timer
 ) -> dict[str, float]:
-    """The steps, and the held-out losses at their end. If the disk is full, the model is written before the error."""
+    """The steps, and the held-out losses at their end. If the disk is full, or photos can be had no more, the model is
+    written before the error."""
     # Both count from the very start of a run that was resumed.
     length = lambda: {"steps": trainer.global_step, "seconds": round(timer.time_elapsed(), 1)}  # noqa: E731
     try:
         trainer.fit(module, data, ckpt_path=config["ckpt_path"], weights_only=True)
         return trainer.validate(module, data, verbose=False)[0] | length()
-    except (OSError, ImageError, WriteError) as error:
+    except (OSError, ImageError, StorageError, ContentError, WriteError) as error:
         if trainer.global_step == 0 or not trainer.is_global_zero:
             raise FastStyleError(one_line(error)) from error
         release = save(module, config, length())
