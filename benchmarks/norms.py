@@ -48,6 +48,7 @@ CURVES = {
 }
 RECIPE = [
     "model=slim",
+    "loss_network=distilled",
     "objective=texture",
     "init_from=null",
     "image_size=128",

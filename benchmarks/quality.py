@@ -8,8 +8,8 @@ Of painting, photo and picture, all reduced to a short side of 384 px:
            and relu4_3 of VGG-16 (Simonyan and Zisserman 2015, the Caffe weights), as in Johnson et al. 2016
   content  relative squared error of the features at relu3_3 against the photo's
   tone     correlation of the luminance of photo and picture, in blocks of a 24th of the short side
-Without the file, the loss network that ships judges, at relu1_1, relu2_1, relu3_1, relu4_1 and relu3_1: a model trained
-with it is then judged by its teacher. The unstylised photos are measured too, as the zero of the style scale.
+Without the file its low-rank factors that ship judge: a model trained with them is then judged by its teacher. The
+unstylised photos are measured too, as the zero of the style scale.
 """
 
 import argparse
@@ -36,28 +36,24 @@ from fast_style.networks.loss_network import LossNetwork, load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
 
 SIDE = 384
-JUDGES = {
-    "vgg16_caffe": (["relu1_2", "relu2_2", "relu3_3", "relu4_3"], "relu3_3"),
-    "distilled": (["relu1_1", "relu2_1", "relu3_1", "relu4_1"], "relu3_1"),
-}
+STYLE_LAYERS, CONTENT_LAYER = ["relu1_2", "relu2_2", "relu3_3", "relu4_3"], "relu3_3"
 
 
 class Judge:
     """A loss network, and what it says of a picture beside its paintings and its photo, (3, H, W) in [0, 1] each."""
 
     def __init__(self, weights: str | None):
-        self.name = "vgg16_caffe" if weights else "distilled"
-        self.style_layers, self.content_layer = JUDGES[self.name]
-        self.network: LossNetwork = load_loss_network(self.name, [*self.style_layers, self.content_layer], weights)
+        self.name = "vgg16_caffe" if weights else "vgg16_lowrank"
+        self.network: LossNetwork = load_loss_network(self.name, STYLE_LAYERS, weights)
 
     @torch.no_grad()
     def __call__(self, paintings: Sequence[Tensor], photo: Tensor, picture: Tensor) -> dict[str, float]:
         photo, picture = (resized(image, judged_size(photo)) for image in (photo, picture))
-        of_each = [self.network(resized(one, judged_size(one)), self.style_layers) for one in paintings]
-        wanted = {name: sum(gram_matrix(maps[name]) for maps in of_each) / len(of_each) for name in self.style_layers}
+        of_each = [self.network(resized(one, judged_size(one)), STYLE_LAYERS) for one in paintings]
+        wanted = {name: sum(gram_matrix(maps[name]) for maps in of_each) / len(of_each) for name in STYLE_LAYERS}
         found = self.network(picture)
-        errors = [relative_error(gram_matrix(found[name]), wanted[name]) for name in self.style_layers]
-        content = relative_error(found[self.content_layer], self.network(photo)[self.content_layer])
+        errors = [relative_error(gram_matrix(found[name]), wanted[name]) for name in STYLE_LAYERS]
+        content = relative_error(found[CONTENT_LAYER], self.network(photo)[CONTENT_LAYER])
         return {
             "style": float(torch.cat(errors).mean()),
             "content": float(content),

@@ -9,7 +9,7 @@ enlarged again, and compared with what they were, cut to a multiple of the scale
   ssim     of the same (Wang et al. 2004)
   feature  relative squared error of the features at relu2_2 of VGG-16 (Simonyan and Zisserman 2015, the Caffe weights),
            the layer that the paper trains on; its median over photos, too, since a flat photo has large ones
-Without --vgg16, the loss network that ships judges, at relu2_1: a model trained with it is judged by its teacher.
+Without --vgg16, its low-rank factors that ship judge.
 All models need one scale. The sheet has a row for each of the first photos: a part of the truth, of bicubic
 interpolation, and of each model's enlargement, with PSNR and SSIM of the whole photo, as in the paper's figures.
 """
@@ -39,20 +39,19 @@ from fast_style.networks.upscaler import Upscaler, resize_bicubic
 from fast_style.training.super_resolution import degrade
 from fast_style.training.validation import fidelity
 
-LAYERS = {"vgg16_caffe": "relu2_2", "distilled": "relu2_1"}
+LAYER = "relu2_2"
 
 
 class Judge:
     """What is said of images beside the truth, all (1, 3, H, W) in [0, 1]."""
 
     def __init__(self, weights: str | None):
-        self.name = "vgg16_caffe" if weights else "distilled"
-        self.layer = LAYERS[self.name]
-        self.network = load_loss_network(self.name, [self.layer], weights)
+        self.name = "vgg16_caffe" if weights else "vgg16_lowrank"
+        self.network = load_loss_network(self.name, [LAYER], weights)
 
     @torch.no_grad()
     def __call__(self, images: Tensor, truth: Tensor) -> dict[str, float]:
-        found, wanted = (self.network(one)[self.layer] for one in (images, truth))
+        found, wanted = (self.network(one)[LAYER] for one in (images, truth))
         values = fidelity(images, truth) | {"feature": relative_error(found, wanted)}
         return {name: value.item() for name, value in values.items()}
 
@@ -128,7 +127,7 @@ def compare(args: argparse.Namespace) -> tuple[dict, Image.Image]:
     result = {
         "scale": scale,
         "photos": len(photos),
-        "judge": f"{judge.name} {judge.layer}",
+        "judge": f"{judge.name} {LAYER}",
         "ways": {name: summary(values) for name, values in figures.items()},
         "models": {
             name: {"ckpt": ckpt, "error": metadata["config"]["error"], "losses": metadata["losses"]}

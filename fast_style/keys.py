@@ -138,7 +138,7 @@ class Style:
 
 @dataclass
 class LossNetwork:
-    name: str = choice("distilled", "vgg16", "vgg16_caffe", "vgg19", "vgg19_caffe", "vgg19_small")
+    name: str = choice("vgg16_lowrank", "distilled", "vgg16", "vgg16_caffe", "vgg19", "vgg19_caffe", "vgg19_small")
     weights: Text | None
     pooling: str = choice("max", "avg")
 

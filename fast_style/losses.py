@@ -306,7 +306,7 @@ def scale_mismatch(loss_network: str, objective: Mapping) -> str | None:
         return None
     weights = weights_by_gram(*(objective[key] for key in ("style_weights", "style_layers", "style_scales"))).values()
     ratio = objective["style_weight"] * sum(weights) / len(weights) / objective["content_weight"]
-    made_for = ("vgg16_caffe", "vgg19_caffe") if ratio < 1000 else ("vgg16", "vgg19")
+    made_for = ("vgg16_caffe", "vgg16_lowrank", "vgg19_caffe") if ratio < 1000 else ("vgg16", "vgg19")
     if loss_network in made_for:
         return None
     return (

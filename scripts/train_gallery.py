@@ -84,6 +84,7 @@ ROW = (
 )
 PROVENANCE = {
     "Samples": "procedural ones and photos that scikit-image carries (`data=samples`); chelsea and coffee are held out",
+    "vgg16_lowrank": "`vgg16_lowrank`, low-rank factors of VGG-16 (Simonyan and Zisserman, CC BY 4.0) that ship here",
     "distilled": "`distilled`, the imitation of a small VGG-19 (Wang et al., Collaborative Distillation, CVPR 2020, "
     "MIT licence) that ships here",
     "backbone": "the backbone that ships here, which has learnt eleven styles on ImageNet sample photos, these among "

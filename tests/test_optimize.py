@@ -65,16 +65,16 @@ def test_texture(run_task, overrides):
 
 
 def test_texture_tells_its_parameters(run_task, capsys):
-    """The distilled network has 16, 32, 64 and 128 channels in its blocks."""
+    """A VGG has 64, 128, 256 and 512 channels in its blocks."""
 
     def told(*overrides):
         run_task("texture", *overrides)
         return capsys.readouterr().out.splitlines()[0]
 
-    assert told("texture.depth=2") == f"relu1_1, pool1: {2 * 16 * 17 // 2} parameters"
-    assert told().endswith(f": {2 * 136 + 32 * 33 // 2 + 64 * 65 // 2 + 128 * 129 // 2:,} parameters")
+    assert told("texture.depth=2") == f"relu1_1, pool1: {2 * 64 * 65 // 2:,} parameters"
+    assert told().endswith(f": {2 * 2080 + 128 * 129 // 2 + 256 * 257 // 2 + 512 * 513 // 2:,} parameters")
     assert told("texture.components=4").endswith(": 50 parameters")
-    assert told("texture.statistic=mean").endswith(f": {16 + 16 + 32 + 64 + 128} parameters")
+    assert told("texture.statistic=mean").endswith(f": {64 + 64 + 128 + 256 + 512:,} parameters")
 
 
 def test_an_enlarged_style_picture_says_so(run_task, photo, tmp_path, capsys):
@@ -134,7 +134,7 @@ def test_seeds(run_task, task):
         ("texture", ["+texture.layer_weights.relu1_9=1"], "no layer relu1_9"),
         ("texture", ["texture.depth=0"], "texture.depth=0: must be a whole number, at least 1"),
         ("texture", ["texture.components=0"], "texture.components=0"),
-        ("style_transfer", ["objective.content_layers=[relu4_2]"], "no layer relu4_2"),
+        ("style_transfer", ["objective.content_layers=[relu5_2]"], "no layer relu5_2"),
         ("style_transfer", ["style_transfer.start=black"], "style_transfer.start=black: choose from noise"),
         ("style_transfer", ["optimizer.name=sgd"], "optimizer.name=sgd: choose from lbfgs, adam"),
         ("style_transfer", ["optimizer.lr=0"], "optimizer.lr=0: must be a number, more than 0"),

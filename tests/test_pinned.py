@@ -15,7 +15,13 @@ from safetensors.torch import save_file
 from fast_style.checkpoint import read_metadata
 from fast_style.networks.transformer_net import TransformerNet
 
-WEIGHING = "objective.style_weights=[[0.7,1,1,0.4],[0.1,0.2,0.3,0.3]]"  # of the default when they were pinned
+# What the defaults were when they were pinned.
+WEIGHING = [
+    "loss_network=distilled",
+    "objective.content_layers=[relu3_1]",
+    "objective.style_layers=[relu1_1,relu2_1,relu3_1,relu4_1]",
+    "objective.style_weights=[[0.7,1,1,0.4],[0.1,0.2,0.3,0.3]]",
+]
 RUNS = {
     "style_transfer": [
         "model.noise=false",
@@ -24,11 +30,11 @@ RUNS = {
         "objective.tone_weight=0.15",
         "optimizer.lr=4e-3",
         "optimizer.gradient_clip=null",
-        WEIGHING,
+        *WEIGHING,
     ],
     "paper": [
         "model=paper",
-        WEIGHING,
+        *WEIGHING,
         "objective.style_weight=5",
         "objective.tone_weight=0.15",
         "model.channels=[4,8]",

@@ -170,7 +170,11 @@ def test_presets_belong_to_their_loss_networks(preset):
     for name in RECIPES:
         config = preset(name, "loss_network.weights=w.pth")
         assert scale_mismatch(config["loss_network"]["name"], config["objective"]) is None
-        others = {"vgg16", "vgg19", "distilled"} if name != "pytorch_examples" else {"vgg16_caffe", "vgg19_caffe"}
+        others = (
+            {"vgg16", "vgg19", "distilled"}
+            if name != "pytorch_examples"
+            else {"vgg16_caffe", "vgg16_lowrank", "vgg19_caffe"}
+        )
         for other in others:
             assert f"loss_network={other}: " in scale_mismatch(other, config["objective"])
 
@@ -182,7 +186,14 @@ def test_objectives_without_a_scale_suit_every_loss_network(preset, change):
 
 def test_a_training_says_that_they_do_not_belong_together(compose_config, capsys, tmp_path):
     layers = ("objective.content_layers=[relu2_1]", "objective.style_layers=[relu1_1]")
-    options = (*TINY_RUN, "max_steps=1", "objective=johnson2016", *layers, f"run_dir={tmp_path}")
+    options = (
+        *TINY_RUN,
+        "max_steps=1",
+        "loss_network=distilled",
+        "objective=johnson2016",
+        *layers,
+        f"run_dir={tmp_path}",
+    )
     fit(compose_config("train", *options))
     note = "loss_network=distilled: absolute errors with style : content weights of 5 : 1 are made for vgg16_caffe or"
     assert capsys.readouterr().out.count(note) == 1

@@ -31,7 +31,7 @@ VGGS = {
     "vgg19_caffe": ((2, 2, 4, 4, 4), None, CAFFE_MEAN_STD),
 }
 BGR = ("vgg19_caffe",)  # whose weights take blue first, as Caffe's did
-LOSS_NETWORKS = ("distilled", *VGGS, "vgg19_small")
+LOSS_NETWORKS = ("vgg16_lowrank", "distilled", *VGGS, "vgg19_small")
 
 
 class LossNetworkError(FastStyleError):
@@ -42,8 +42,9 @@ class LossNetwork(nn.Module):
     """A stack of 3x3 convolutions and 2x2 pools that returns the activations of named layers.
 
     `weights` maps "input.*" (a 1x1 convolution that normalises RGB in [0, 1]), "conv1_1.*", "conv1_2.*", ... and
-    optionally "head1_1.*" (a 1x1 convolution that reads out relu1_1) to tensors; a pool stands between blocks: pool1
-    follows the last convolution of block 1. With heads, only the layers that have one can be asked for.
+    optionally "head1_1.*" (a 1x1 convolution that reads out relu1_1) to tensors; a pool ends each block: pool1
+    follows the last convolution of block 1. With heads, only the layers that have one can be asked for. Before a
+    convolution of factors stands another, "columns3_1.weight", without bias and rectification.
     `heads` says what the read-outs are: "linear", "relu" or "none" (the bare activations are returned).
     They are non-persistent buffers: frozen, moved with the module, and never part of a checkpoint.
     """
@@ -72,12 +73,12 @@ class LossNetwork(nn.Module):
         self.padding = padding
         self.pool = {"max": F.max_pool2d, "avg": F.avg_pool2d}[pooling]
         self.heads = heads if has_heads else "none"
-        used = ["input", *(f"conv{layer}" for layer in self.convolutions)]
+        used = ["input", *(f"{kind}{layer}" for layer in self.convolutions for kind in ("columns", "conv"))]
         # In one order in all processes: they exchange buffers by position, and a set's order differs.
         used += [f"head{name[4:]}" for name in sorted(self.layers) if has_heads]
-        for name in used:
-            for kind in ("weight", "bias"):
-                self.register_buffer(f"{name}_{kind}", weights[f"{name}.{kind}"].float(), persistent=False)
+        for name in (f"{name}.{kind}" for name in used for kind in ("weight", "bias")):
+            if name in weights or not name.startswith("columns"):
+                self.register_buffer(name.replace(".", "_"), weights[name].float(), persistent=False)
         # Nothing but convolutions: channels last measured a fifth faster on a CPU.
         self.to(memory_format=torch.channels_last)
 
@@ -94,15 +95,17 @@ class LossNetwork(nn.Module):
             if stage.startswith("pool"):
                 x = self.pool(x, 2) if min(x.shape[-2:]) > 1 else x
             else:
-                x = F.relu(self._convolve(x, f"conv{stage[4:]}", self.padding), inplace=True)
+                for name in _filters(self, stage[4:]):
+                    x = self._convolve(x, name.removesuffix("_weight"))
+                x = F.relu(x, inplace=True)
             if stage in layers:
                 features[stage] = self._read_out(x, stage[4:])
         return features
 
-    def _convolve(self, x: Tensor, name: str, padding: str | None = None) -> Tensor:
-        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
-        if padding != "reflect":
-            return F.conv2d(x, weight, bias, padding=1 if padding == "zeros" else 0)
+    def _convolve(self, x: Tensor, name: str) -> Tensor:
+        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias", None)
+        if self.padding == "zeros" or weight.shape[-1] == 1:
+            return F.conv2d(x, weight, bias, padding=[side // 2 for side in weight.shape[2:]])
         # Reflection needs two pixels to reflect.
         return padded_conv(x, weight, bias, 1, "reflect" if min(x.shape[-2:]) > 1 else "replicate")
 
@@ -114,10 +117,10 @@ class LossNetwork(nn.Module):
 
 
 def _in_order(convolutions: Sequence[str]) -> list[str]:
-    """["1_1", "1_2", "2_1"] -> ["relu1_1", "relu1_2", "pool1", "relu2_1"]."""
+    """["1_1", "1_2", "2_1"] -> ["relu1_1", "relu1_2", "pool1", "relu2_1", "pool2"]."""
     stages = []
-    for previous, layer in zip([convolutions[0], *convolutions], convolutions, strict=False):
-        stages += [f"pool{previous[0]}"] * (layer[0] != previous[0]) + [f"relu{layer}"]
+    for layer, following in zip(convolutions, [*convolutions[1:], "end"], strict=True):
+        stages += [f"relu{layer}"] + [f"pool{layer[0]}"] * (layer[0] != following[0])
     return stages
 
 
@@ -138,7 +141,8 @@ def with_mean_activation_one(network: LossNetwork, photos: Sequence[Tensor]) -> 
     for layer, relu in zip(network.convolutions, relus, strict=True):
         mean = torch.stack([maps[relu].mean((0, 2, 3)) for maps in features]).mean(0)
         mean = mean.clamp_min(max(0.5 * mean.mean().item(), torch.finfo(mean.dtype).tiny))
-        getattr(network, f"conv{layer}_weight").mul_(before[:, None, None]).div_(mean[:, None, None, None])
+        getattr(network, _filters(network, layer)[0]).mul_(before[:, None, None])
+        getattr(network, f"conv{layer}_weight").div_(mean[:, None, None, None])
         getattr(network, f"conv{layer}_bias").div_(mean)
         before = mean
     return network
@@ -152,11 +156,19 @@ def with_random_weights(network: LossNetwork, seed: int) -> LossNetwork:
     network = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
     for layer in network.convolutions:
-        weight = getattr(network, f"conv{layer}_weight")
-        random = torch.randn(weight.shape, generator=generator) * (2 / weight[0].numel()) ** 0.5
-        weight.copy_(random)
+        for name in _filters(network, layer):
+            weight = getattr(network, name)
+            # Only what is rectified loses half of its variance.
+            gain = 1 if name.startswith("columns") else 2
+            weight.copy_(torch.randn(weight.shape, generator=generator) * (gain / weight[0].numel()) ** 0.5)
         getattr(network, f"conv{layer}_bias").zero_()
     return network
+
+
+def _filters(network: LossNetwork, layer: str) -> list[str]:
+    """Buffers of the filters of a convolution, in the order of its factors if it has two."""
+    names = [f"columns{layer}_weight", f"conv{layer}_weight"]
+    return [name for name in names if hasattr(network, name)]
 
 
 def load_loss_network(
@@ -164,7 +176,9 @@ def load_loss_network(
 ) -> LossNetwork:
     """Build the loss network `name`, cut off at the deepest of `layers`.
 
-    distilled    ships with the package (scripts/distill_loss_network.py), or a file of that script as `weights`
+    vgg16_lowrank  ships with the package: vgg16_caffe up to relu4_3 in low-rank factors (scripts/factorize_vgg16.py),
+                 or a file of that script as `weights`
+    distilled    ships with the package: a narrow VGG-19 (scripts/distill_loss_network.py), or a file of that script
     vgg16/vgg19  torchvision's ImageNet weights, downloaded once, or a local .pth in torchvision's format as `weights`
     vgg16_caffe  the same for the original Caffe VGG-16, the loss network of Johnson et al. 2016
     vgg19_caffe  the original Caffe VGG-19, that of Gatys et al. 2016; needs `weights` (jcjohnson/pytorch-vgg's)
@@ -175,10 +189,12 @@ def load_loss_network(
     Raises FastStyleError for an unknown name or layer and for weights that cannot be had or do not fit.
     """
     check_keys({"name": name, "pooling": pooling}, keys.LossNetwork, "loss_network.")
+    shipped = str(files("fast_style") / "assets" / f"{name}.safetensors")
+    if name == "vgg16_lowrank":
+        return LossNetwork(dequantize(_read_safetensors(weights or shipped)), layers, "zeros", pooling)
     if name == "distilled":
-        path = weights or str(files("fast_style") / "assets" / "distilled.safetensors")
         kind = "linear" if heads else "none"
-        return LossNetwork(_read_safetensors(path), layers, "reflect", pooling, kind)
+        return LossNetwork(_read_safetensors(weights or shipped), layers, "reflect", pooling, kind)
     if name == "vgg19_small":
         if weights is None:
             raise LossNetworkError("loss_network=vgg19_small needs loss_network.weights=PATH_TO_SAFETENSORS")
@@ -194,6 +210,15 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
         raise LossNetworkError(f"cannot read loss network weights {path}: {error}") from error
 
 
+def dequantize(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """8-bit weights as floats: "conv1_1.weight" (O, ...) times "conv1_1.scale" (O,), the others as they are."""
+    scales = {name.removesuffix(".scale"): tensor for name, tensor in tensors.items() if name.endswith(".scale")}
+    weights = {name: tensor for name, tensor in tensors.items() if not name.endswith(".scale")}
+    for name, scale in scales.items():
+        weights[f"{name}.weight"] = weights[f"{name}.weight"] * scale[:, None, None, None]
+    return weights
+
+
 def _vgg_state_dict(name: str, path: str | None) -> dict[str, Tensor]:
     if path is None and VGGS[name][1] is None:
         raise LossNetworkError(f"loss_network={name} needs loss_network.weights=FILE")
@@ -205,7 +230,7 @@ def _vgg_state_dict(name: str, path: str | None) -> dict[str, Tensor]:
             file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
             raise LossNetworkError(
                 f"cannot download {url} ({error}). Fetch it on a machine with internet and put it at {file}, "
-                f"pass loss_network.weights=PATH, or use loss_network=distilled, which needs no download."
+                f"pass loss_network.weights=PATH, or use loss_network=vgg16_lowrank, which needs no download."
             ) from error
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -30,6 +30,8 @@ RELU_INDEX = {
 IMAGENET_MEAN, IMAGENET_STD = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
 DISTILLED_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 DISTILLED = files("fast_style") / "assets" / "distilled.safetensors"
+LOW_RANK = files("fast_style") / "assets" / "vgg16_lowrank.safetensors"
+PAPER_LAYERS = ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
 
 
 def random_images(*shape, seed=0):
@@ -187,7 +189,7 @@ def test_unknown_network_lists_the_known_ones():
         load_loss_network("resnet", ["relu1_1"])
 
 
-@pytest.mark.parametrize("name", ["distilled", "vgg16", "vgg19_small"])
+@pytest.mark.parametrize("name", ["distilled", "vgg16_lowrank", "vgg16", "vgg19_small"])
 def test_missing_or_wrong_weights(tmp_path, name):
     missing, text = tmp_path / "none.pth", tmp_path / "text.pth"
     text.write_text("not weights")
@@ -261,7 +263,7 @@ def test_unreachable_server(serve, torch_home, tmp_path, monkeypatch):
         load_loss_network("vgg16", ["relu2_2"])
     message = str(caught.value)
     assert url in message and str(torch_home / "hub" / "checkpoints" / "vgg16-397923af.pth") in message
-    assert "loss_network.weights=" in message and "loss_network=distilled" in message
+    assert "loss_network.weights=" in message and "loss_network=vgg16_lowrank" in message
 
 
 # --- the small networks
@@ -323,7 +325,70 @@ def test_distilled_agrees_with_its_teacher_on_style(shared):
         assert torch.corrcoef(torch.tensor(distances).log())[0, 1] > least, layer
 
 
-@pytest.mark.parametrize("name", ["distilled", "vgg16"])
+def test_low_rank_is_small_and_says_where_it_comes_from():
+    assert LOW_RANK.stat().st_size <= 2e6
+    with safe_open(LOW_RANK, "pt") as file:
+        metadata = file.metadata()
+    assert "scripts.factorize_vgg16" in metadata["command"] and "photos" in metadata["data"]
+    assert "CC BY 4.0" in metadata["teacher"] and metadata["changes"]
+
+
+@torch.no_grad()
+def test_low_rank_is_a_vgg_of_composed_filters():
+    """A 3x1 convolution and a 1x3 one are a 3x3 convolution, zero padding included."""
+    tensors = load_file(LOW_RANK)
+    images = random_images(1, 3, 18, 23)
+    mean = torch.tensor([123.68, 116.779, 103.939])[:, None, None]
+    x, expected = images.double() * 255 - mean, {}
+    for block, count in enumerate((2, 2, 3, 3), start=1):
+        for layer in range(1, count + 1):
+            filters = {
+                kind: tensors[f"{kind}{block}_{layer}.weight"].double()
+                * tensors[f"{kind}{block}_{layer}.scale"].double()[:, None, None, None]
+                for kind in ("columns", "conv")
+                if f"{kind}{block}_{layer}.weight" in tensors
+            }
+            weight = filters["conv"]
+            if "columns" in filters:
+                weight = torch.einsum("oryx,riYX->oiYx", weight, filters["columns"])
+            x = F.relu(F.conv2d(x, weight, tensors[f"conv{block}_{layer}.bias"].double(), padding=1))
+            expected[f"relu{block}_{layer}"] = x
+        x = F.max_pool2d(x, 2)
+    features = load_loss_network("vgg16_lowrank", list(expected))(images)
+    for layer, maps in expected.items():
+        assert float(relative_error(features[layer].double(), maps)) < 1e-8, layer
+
+
+@torch.no_grad()
+def test_low_rank_agrees_with_vgg16(shared):
+    """Features and Gram matrices of paintings and photos, in the layers of the paper."""
+    paths = [shared / "data/styles" / f"{name}.jpg" for name in ("wave", "candy")]
+    paths += sorted((shared / "data/photos").glob("*.jpg"))[-2:]
+    low_rank = load_loss_network("vgg16_lowrank", PAPER_LAYERS)
+    vgg16 = load_loss_network("vgg16_caffe", PAPER_LAYERS, str(shared / "weights/vgg16_caffe.pth"))
+    for picture in (resize_short_side(read_image(path)[0], 192)[None, :, :192, :192] for path in paths):
+        features, wanted = low_rank(picture), vgg16(picture)
+        for layer, most in zip(PAPER_LAYERS, (0.001, 0.02, 0.1, 0.4), strict=True):
+            assert float(relative_error(features[layer], wanted[layer])) < most, layer
+            grams = (gram_matrix(seen[layer]) for seen in (features, wanted))
+            assert float(relative_error(*grams)) < most, layer
+
+
+@torch.no_grad()
+def test_low_rank_networks_are_rescaled_and_made_random(vgg):
+    photo = random_images(1, 3, 24, 24)
+    network = load_loss_network("vgg16_lowrank", ["relu1_2", "relu2_1"])
+    rescaled = with_mean_activation_one(network, [photo])(photo)
+    for layer, maps in network(photo).items():
+        means = maps.mean((0, 2, 3))
+        fires = means > 0.5 * means.mean()
+        expected = maps[:, fires] / means[fires][:, None, None]
+        torch.testing.assert_close(rescaled[layer][:, fires], expected, rtol=1e-3, atol=1e-4)
+    first, second = (maps.square().mean() for maps in with_random_weights(network, 0)(photo).values())
+    assert 0.1 < first / second < 10, "activations keep their scale"
+
+
+@pytest.mark.parametrize("name", ["distilled", "vgg16_lowrank", "vgg16"])
 def test_frozen(vgg, name):
     network = load_loss_network(name, ["relu1_1", "relu2_1"], vgg("tiny_vgg16")[1] if name == "vgg16" else None)
     assert list(network.parameters()) == [] and list(network.state_dict()) == []
@@ -334,11 +399,12 @@ def test_frozen(vgg, name):
     assert all(buffer.dtype == torch.float32 for buffer in network.buffers())
 
 
-@pytest.mark.parametrize("name", ["distilled", "vgg16"])
+@pytest.mark.parametrize("name", ["distilled", "vgg16_lowrank", "vgg16"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (17, 1)])
 @torch.no_grad()
 def test_every_size_has_features(vgg, name, size):
-    network = load_loss_network(name, DISTILLED_LAYERS, vgg("tiny_vgg16")[1] if name == "vgg16" else None)
+    layers = DISTILLED_LAYERS[: 4 if name == "vgg16_lowrank" else 5]
+    network = load_loss_network(name, layers, vgg("tiny_vgg16")[1] if name == "vgg16" else None)
     images = random_images(1, 3, *size)
     before = images.clone()
     features = network(images)
