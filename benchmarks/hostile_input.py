@@ -43,10 +43,10 @@ from benchmarks.timing import environment
 from fast_style.checkpoint import FORMAT, read_metadata
 from fast_style.data.images import IMAGE_SUFFIXES, read_image, read_maker, read_rgb, write_image
 from fast_style.errors import FastStyleError, exit_on_error
+from fast_style.importing import PORTS, import_weights, layers_in_order
 from fast_style.inference.stylizer import Stylizer
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import TransformerNet
-from fast_style.pytorch_examples import import_weights, layers_in_order
 
 GIGABYTE = 2**30
 WAIT = 20  # times as long for a file, while the machine is busy with other things
@@ -150,7 +150,7 @@ def prefixed(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 def of_pytorch_examples(width: int = 4, blocks: int = 1) -> dict[str, torch.Tensor]:
     """A state of that project's layout, all widths equal."""
     state = {}
-    for layer in layers_in_order(blocks):
+    for layer in layers_in_order(blocks, PORTS[0]):
         first, last = layer == "conv1.conv2d", layer == "deconv3.conv2d"
         shape = (3 if last else width, 3 if first else width, *(2 * [9 if first or last else 3]))
         state[f"{layer}.weight"] = torch.rand(shape if layer.endswith("conv2d") else width)

@@ -286,14 +286,15 @@ USAGE = """\
 usage: python -m fast_style.checkpoint FILE.safetensors
        python -m fast_style.checkpoint import FILE.pth OUT.safetensors
 
-Show the metadata of a release file, or make one of a model of pytorch/examples fast_neural_style."""
+Show the metadata of a release file, or make one of a model of pytorch/examples fast_neural_style or of
+gordicaleksa/pytorch-neural-style-transfer-johnson."""
 
 
 def main() -> None:
     try:
         match sys.argv[1:]:
             case ["import", path, target]:
-                from fast_style.pytorch_examples import import_weights
+                from fast_style.importing import import_weights
 
                 import_weights(path, target)
                 print(f"wrote {target}")

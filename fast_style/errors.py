@@ -15,8 +15,10 @@ def check_choice(key: str, value: str, choices: Collection[str]) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """The first line of an error's message, or its type where it has none; of an error in a worker process of a loader,
+    which comes with the traceback there, the last."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[-1].partition(": ")[2] if "in DataLoader worker process" in lines[0] else lines[0]
 
 
 def exit_on_error(work: Callable[[], object]) -> None:

@@ -40,7 +40,7 @@ SEARCHED = (
     "objective.style_weight=tag(log,interval(0.5,32))",
     "objective.tone_weight=tag(log,interval(0.005,0.5))",
 )
-LENGTH = "max_steps=300"
+LENGTHS, LENGTH = ("max_steps=", "budget="), "max_steps=300"  # of a trial
 # What the figure is measured with: trials that differ in it cannot be compared.
 YARDSTICK = ("task", "style", "data", "loss_network", "image_size", "short_side", *(f"objective.{name}" for name in (
     "content_layers", "style_layers", "style_weights", "style_scales", "error")))  # fmt: skip
@@ -63,7 +63,7 @@ def read_keys(overrides: list[str]) -> tuple[list[str], dict[str, BaseDistributi
     if not any(override.is_sweep_override() for override in parsed):
         parsed += OverridesParser.create().parse_overrides(list(SEARCHED))
     fixed = [override.input_line for override in parsed if not override.is_sweep_override()]
-    if not any(line.startswith(("max_steps=", "budget=")) for line in fixed):
+    if not any(line.startswith(LENGTHS) for line in fixed):
         fixed.append(LENGTH)
     return fixed, {override.key_or_group: space(override) for override in parsed if override.is_sweep_override()}
 
@@ -84,7 +84,7 @@ def defaults(cfg: DictConfig, spaces: dict[str, BaseDistribution]) -> dict[str, 
 def open_study(folder: Path, fixed: list[str], spaces: dict[str, BaseDistribution], cfg: DictConfig) -> optuna.Study:
     """The search in a folder, begun now or earlier. Raises FastStyleError if that has other keys."""
     folder.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of a package that only saves it time
     study = optuna.create_study(storage=f"sqlite:///{folder / 'study.db'}", study_name="tune", load_if_exists=True)
     keys = [*fixed, *(f"{key}={over}" for key, over in spaces.items())]
     if not study.user_attrs:
@@ -166,7 +166,7 @@ def main(arguments: list[str]) -> None:
         print(f"{trial.value:10.3f}  {' '.join(written(trial.params))}   {folder / f'{trial.number:03d}'}")
     picture, page = write_contact_sheet(folder)
     print(f"\ncontact sheet  {picture}\n               {page}, to sort")
-    full = [line for line in fixed if line != LENGTH]
+    full = [line for line in fixed if not line.startswith(LENGTHS)]
     print(f"\nTrain it in full:\n\n  {shlex.join(['python', 'train.py', *full, *written(best.params)])}")
 
 

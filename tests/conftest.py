@@ -5,6 +5,7 @@ import functools
 import http.server
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import threading
@@ -114,6 +115,20 @@ def serve():
             httpd.shutdown()
 
     return server
+
+
+@pytest.fixture
+def chromium():
+    """A headless browser, with a camera that shows a test picture."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright drives a browser")
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if not executable:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    arguments = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=executable, args=arguments)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ GROUPS = sorted(
 )
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
 LAUNCHERS = {"local": ("joblib", {"n_jobs": -1}), "ray_cluster": ("ray", {"ray": {}}), "slurm": ("submitit_slurm",
-    dict.fromkeys(("timeout_min", "gpus_per_node", "cpus_per_task", "mem_gb", "partition")))}  # fmt: skip
+    dict.fromkeys(("timeout_min", "gpus_per_node", "cpus_per_task", "mem_gb", "max_num_timeout")))}  # fmt: skip
 
 # What a user has to say himself.
 MISSING = {"data.root": "/photos", "loss_network.weights": "weights.safetensors"}

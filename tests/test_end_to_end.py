@@ -170,6 +170,22 @@ def test_jobs_of_a_sweep_on_ray(run, tmp_path):
     assert (tmp_path / "sweep" / "contact_sheet.png").exists()
 
 
+@pytest.mark.slow
+def test_jobs_of_a_sweep_on_slurm(run, tmp_path):
+    """On the cluster that this machine belongs to; one may have this machine alone."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason='pip install -e ".[submitit]"')
+    if not shutil.which("sinfo") or "idle" not in subprocess.run(["sinfo"], capture_output=True, text=True).stdout:
+        pytest.skip("there is no SLURM with a free machine")
+    slurm = ("hydra/launcher=slurm", "hydra.launcher.gpus_per_node=0", "hydra.launcher.cpus_per_task=1",
+             "hydra.launcher.mem_gb=2")  # fmt: skip
+    styles = f"style.image={tmp_path}/missing.png,{ROOT}/fast_style/assets/styles/mosaic.jpg"
+    finished = run("train.py", "-m", *slurm, styles, "max_steps=2", *TINY_RUN, f"hydra.sweep.dir={tmp_path}/sweep")
+    assert finished.returncode == 1 and "Traceback" not in finished.stderr, finished.stderr
+    assert "missing.png: no such file" in (tmp_path / "sweep" / "0_missing" / "error.txt").read_text()
+    assert (tmp_path / "sweep" / "1_mosaic" / "model.safetensors").exists()
+    assert (tmp_path / "sweep" / "contact_sheet.png").exists()
+
+
 def test_a_launcher_that_is_not_installed_is_one_line(run_here):
     if find_spec("hydra_plugins") and find_spec("hydra_plugins.hydra_joblib_launcher"):
         pytest.skip("it is installed")

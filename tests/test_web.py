@@ -54,16 +54,10 @@ def site(networks, tmp_path_factory):
 
 
 @pytest.fixture
-def page(site, serve):
+def page(site, serve, chromium):
     """The page in headless Chromium; at the end nothing may have gone wrong, and nothing have been asked elsewhere."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright drives a browser")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    arguments = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    with playwright.sync_playwright() as play, serve(site) as url:
-        browser = play.chromium.launch(executable_path=chromium, args=arguments)
-        page = browser.new_page()
+    with serve(site) as url:
+        page = chromium.new_page()
         page.set_default_timeout(PATIENCE)
         wrong, asked = [], []
         page.wrong = wrong
@@ -73,7 +67,7 @@ def page(site, serve):
         page.goto(url)
         wait_for(page, "Ready")
         yield page
-        browser.close()
+        page.close()
     assert not wrong
     assert all(one.startswith((url, "blob:", "data:")) for one in asked)
 

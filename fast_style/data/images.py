@@ -81,6 +81,10 @@ class ImageError(FastStyleError):
     """An image file that cannot be read or written: one line that names the file and the reason."""
 
 
+class StorageError(FastStyleError):
+    """Photos that cannot be fetched, which is no fault of theirs: where they lie cannot be reached."""
+
+
 class PackedPhoto(Protocol):
     """An image file within a larger file; as text, its name."""
 
@@ -358,6 +362,8 @@ def _opened(path: str | Path | BytesIO | PackedPhoto) -> Iterator[tuple[str | Pa
         file = path if isinstance(path, str | Path | BytesIO) else BytesIO(path.read_bytes())
         with Image.open(file, formats=_known_formats()) as image:
             yield file, image
+    except StorageError:
+        raise
     except UnidentifiedImageError as error:
         raise ImageError(f"{_name(path)}: {_why_unread(file)}") from error
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over

@@ -2,6 +2,7 @@
 format."""
 
 import os
+import time
 from collections.abc import Iterable
 from functools import lru_cache
 from io import BytesIO
@@ -12,9 +13,11 @@ import numpy as np
 from PIL import Image
 
 from fast_style.data.content import SHARDS_MIXED, ContentError, Folder
+from fast_style.data.images import StorageError
 from fast_style.errors import FastStyleError, one_line
 
 SHARD_BYTES = 2**25
+PAUSES = 1, 10, 60  # seconds between tries to fetch a shard
 REMOTE = ("s3://", "gs://", "azure://", "r2://", "local:")  # LitData's; local: is a folder that it treats as the others
 INSTALL = 'shards need LitData: pip install -e ".[shards]", or pip install litdata'
 
@@ -26,8 +29,20 @@ class ShardedPhoto(NamedTuple):
     index: int
 
     def read_bytes(self) -> bytes:
-        """The JPEG file. The shard that it lies in is fetched first, and kept, if it is in object storage."""
-        return bytes(_opened(self.root, os.getpid())[self.index]["jpeg"])
+        """The JPEG file. The shard that it lies in is fetched first, and kept, if it is in object storage.
+
+        Raises StorageError if that fails again and again; a shard in a folder raises what LitData does.
+        """
+        for pause in (*PAUSES, None):
+            try:
+                return bytes(_opened(self.root, os.getpid())[self.index]["jpeg"])
+            except Exception as error:
+                if not self.root.startswith(REMOTE):
+                    raise
+                if pause is None:
+                    raise StorageError(f"{self} cannot be fetched: {one_line(error)}") from error
+            _opened.cache_clear()  # once it has failed, LitData's reader fetches nothing more
+            time.sleep(pause)
 
     def __str__(self) -> str:
         return f"photo {self.index} of {self.root}"

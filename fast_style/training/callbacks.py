@@ -13,7 +13,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
-from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
@@ -33,7 +32,6 @@ class ProgressBar(RichProgressBar):
 
     def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict:
         metrics = super().get_metrics(trainer, module)
-        metrics.pop("v_num", None)
         return {name.removeprefix("train/").removesuffix("_loss"): value for name, value in metrics.items()}
 
     def _get_train_description(self, current_epoch: int) -> str:
@@ -73,12 +71,7 @@ class PreviewGrid(Callback):
         path = self.folder / f"step_{trainer.global_step:06d}.png"
         write_image(path, grid)
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("preview", grid, trainer.global_step)
-            elif isinstance(logger, WandbLogger):
-                logger.log_image("preview", [grid], step=trainer.global_step)
-            elif isinstance(logger, MLFlowLogger):
-                logger.experiment.log_artifact(logger.run_id, str(path), "previews")
+            logger.log_preview(grid, path, trainer.global_step)
 
 
 class Throughput(Callback):

@@ -2,8 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +13,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Timer
-from pytorch_lightning.loggers import Logger, MLFlowLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from fast_style.checkpoint import describe_style, save_release
-from fast_style.data.images import ImageError, check_folder
+from fast_style.data.content import ContentError
+from fast_style.data.images import ImageError, StorageError, check_folder
 from fast_style.data.styles import enlargement
 from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import keep_freed_memory, pick_device, pick_precision
@@ -36,8 +35,9 @@ from fast_style.training.callbacks import (
     WholeCheckpoints,
     parse_duration,
 )
+from fast_style.training.loggers import Unfailing
 from fast_style.training.record import LOG, HeldOutLog, environment, log, logging_to, write_record
-from fast_style.training.resume import check_resumable
+from fast_style.training.resume import begun_before, check_resumable
 from fast_style.training.style_transfer import StyleTransfer
 from fast_style.training.task import Task, task_class
 from fast_style.training.validation import AgainstLBFGS
@@ -70,9 +70,9 @@ def fit(cfg: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> Trained:
     with logging_to(Path(config["run_dir"]) / LOG):
         device = pick_device("cpu" if config["trainer"]["accelerator"] == "cpu" else "auto")
         module, timer = begin(config, device), Timer()
-        data, trainer = module.data(config), build_trainer(config, device, [timer, *callbacks])
-        with own_runs(trainer):
-            connect(trainer, config["logger"])
+        logger = Unfailing(build("logger", config["logger"]))
+        data, trainer = module.data(config), build_trainer(config, device, logger, [timer, *callbacks])
+        with logger.own_run(config["logger"]):
             losses = learn(trainer, module, data, config, timer)
             return finish(module, config, losses) if trainer.is_global_zero else Trained(module, losses)
 
@@ -96,51 +96,26 @@ def begin(config: dict, device: torch.device) -> Task:
 def learn(
     trainer: pl.Trainer, module: Task, data: pl.LightningDataModule, config: dict, timer: Timer
 ) -> dict[str, float]:
-    """The steps, and the held-out losses at their end. If the disk is full, the model is written before the error."""
+    """The steps, and the held-out losses at their end. If the disk is full, or photos can be had no more, the model is
+    written before the error."""
     # Both count from the very start of a run that was resumed.
     length = lambda: {"steps": trainer.global_step, "seconds": round(timer.time_elapsed(), 1)}  # noqa: E731
     try:
         trainer.fit(module, data, ckpt_path=config["ckpt_path"], weights_only=True)
         return trainer.validate(module, data, verbose=False)[0] | length()
-    except (OSError, ImageError, WriteError) as error:
+    except (OSError, ImageError, StorageError, ContentError, WriteError) as error:
         if trainer.global_step == 0 or not trainer.is_global_zero:
             raise FastStyleError(one_line(error)) from error
         release = save(module, config, length())
         raise FastStyleError(f"{one_line(error)}; step {trainer.global_step} is in {release}") from error
 
 
-@contextmanager
-def own_runs(trainer: pl.Trainer) -> Iterator[None]:
-    """End what its loggers began: Weights & Biases would log the next training of this process as the same run."""
-    exit_code = 1
-    try:
-        yield
-        exit_code = 0
-    finally:
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.finish(exit_code)
-
-
-def connect(trainer: pl.Trainer, section: dict) -> None:
-    """Have Weights & Biases log offline where there is no login or no network, which are no reason not to train."""
-    if not isinstance(trainer.logger, WandbLogger):
-        return
-    from wandb.errors import Error as WandbError
-
-    try:
-        trainer.logger.experiment  # noqa: B018 - what connects
-    except WandbError as error:
-        rank_zero_only(print)(f"logger=wandb: {one_line(error)}; this run is logged offline, wandb sync sends it later")
-        # "mode" too: what offline sets in the environment is no longer read.
-        trainer.logger = build("logger", section | {"offline": True, "mode": "offline"})
-
-
 def plain(cfg: DictConfig) -> dict:
-    """The config as plain data, with the budget that it means."""
+    """The config as plain data, with the budget and the checkpoint that it means."""
     config = OmegaConf.to_container(cfg, resolve=True)
     if config["budget"] == "auto":
         config["budget"] = DEFAULT_BUDGET if config["max_steps"] == -1 else None
+    config["ckpt_path"] = begun_before(config["run_dir"]) or config["ckpt_path"]
     return config
 
 
@@ -172,7 +147,9 @@ def speed_up(module: Task, config: dict, device: torch.device) -> None:
     module.speed_up(config, device)
 
 
-def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+def build_trainer(
+    config: dict, device: torch.device, logger: Unfailing, callbacks: Sequence[pl.Callback]
+) -> pl.Trainer:
     run_dir = Path(config["run_dir"])
     callbacks = [
         divergence := Divergence(),
@@ -191,7 +168,7 @@ def build_trainer(config: dict, device: torch.device, callbacks: Sequence[pl.Cal
         "trainer",
         config["trainer"],
         precision=pick_precision(config["precision"], device),
-        logger=build("logger", config["logger"]),
+        logger=logger,
         plugins=[WholeCheckpoints()],
         callbacks=callbacks,
     )
@@ -213,22 +190,12 @@ def save(module: Task, config: dict, losses: dict[str, float]) -> Path:
     return model
 
 
-def keep_model(loggers: Sequence[Logger], model: Path) -> None:
-    """Give the release file to a logger that keeps more than numbers; for the others it lies beside their files."""
-    for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            name = f"model-{logger.experiment.id}"
-            logger.experiment.log_artifact(str(model), name=name, type="model")
-        elif isinstance(logger, MLFlowLogger):
-            logger.experiment.log_artifact(logger.run_id, str(model))
-
-
 def finish(module: Task, config: dict, losses: dict[str, float]) -> Trained:
     """Write the release file and a picture."""
     run_dir = Path(config["run_dir"])
     unreadable = run_dir / "unreadable.txt"
     model = save(module, config, losses)
-    keep_model(module.loggers, model)
+    module.logger.log_model(model)
     picture, failures = module.draw(config, run_dir)
     skipped = sorted(set(unreadable.read_text().splitlines())) if unreadable.exists() else []
     return Trained(module, losses, model, picture, failures, skipped)

@@ -1,6 +1,7 @@
 """Whether a run can go on from a checkpoint: trained in the same way, and not done yet."""
 
 import inspect
+import os
 from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
@@ -22,6 +23,13 @@ TAKES = {
     "loss_network": load_loss_network,
     "objective": PerceptualLoss,
 }
+
+
+def begun_before(run_dir: str | Path) -> str | None:
+    """The checkpoint that a job of SLURM's goes on from when the cluster starts it once more: its time was over, its
+    machine failed, or another job went first. None the first time."""
+    last = Path(run_dir) / "last.ckpt"
+    return str(last) if int(os.environ.get("SLURM_RESTART_COUNT", 0)) and last.is_file() else None
 
 
 def check_resumable(path: str | Path, config: dict) -> None:

@@ -1,9 +1,11 @@
 """Shards: their photos are those that were prepared, each seen once in an epoch, by whatever reads them."""
 
 import json
+import shutil
 import sys
 import zipfile
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,9 +15,9 @@ from conftest import ROOT
 
 from fast_style.data import shards
 from fast_style.data.content import SHARDS_MIXED, ContentError, RandomCrops, StepSampler, shuffled
-from fast_style.data.images import read_rgb
-from fast_style.data.shards import Shards, photos_a_shard
-from fast_style.errors import FastStyleError
+from fast_style.data.images import StorageError, read_rgb
+from fast_style.data.shards import ShardedPhoto, Shards, photos_a_shard
+from fast_style.errors import FastStyleError, one_line
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -109,7 +111,7 @@ def test_prepared_photos_are_small_and_mixed(prepared):
     names = [sample["name"] for sample in samples]
     assert len(set(names)) == PHOTOS and names != sorted(names)
     for index, name in enumerate(names):
-        small = read_rgb(shards.ShardedPhoto(str(prepared), index), 36)
+        small = read_rgb(ShardedPhoto(str(prepared), index), 36)
         expected = read_rgb(prepared.parent / "photos" / name, 36)
         assert small.shape == expected.shape and np.abs(small.astype(int) - expected).mean() < 6
     assert len(photos_a_shard(str(prepared))) > 3
@@ -179,6 +181,41 @@ def test_object_storage_reads_as_a_folder(prepared, tmp_path, monkeypatch):
     files = [shard["filename"] for shard in json.loads((prepared / "index.json").read_text())["chunks"]]
     wanted = {file for file, count in zip(files, data(prepared).shards(), strict=True) if count}
     assert wanted <= {path.name for path in (tmp_path / "cache").rglob("*.bin")}, "whole shards, kept"
+
+
+def test_object_storage_that_is_away_for_a_while(prepared, tmp_path, monkeypatch):
+    """What cannot be fetched is tried again, and no other photo is taken in its place; in the end it is an error."""
+    monkeypatch.setattr("litdata.utilities.dataset_utilities._LITDATA_CACHE_DIR", str(tmp_path / "cache"))
+    bucket, away, slept = tmp_path / "bucket", tmp_path / "away", []
+    shutil.copytree(prepared, bucket)
+    images = data(f"local:{bucket}").training_images()
+
+    def take_away(sleep):
+        shards._opened.cache_clear()
+        shutil.rmtree(tmp_path / "cache")
+        bucket.rename(away)
+        monkeypatch.setattr(shards, "time", SimpleNamespace(sleep=sleep))
+
+    take_away(lambda seconds: slept.append(seconds) or away.rename(bucket))
+    assert images.paths[0].read_bytes() == ShardedPhoto(str(prepared), 0).read_bytes() and slept == [1]
+    take_away(slept.append)
+    with pytest.raises(StorageError, match=f"photo 0 of local:{bucket} cannot be fetched: "):
+        images[0]
+    assert slept == [1, 1, 10, 60] and not Path(images.unreadable_log).exists()
+
+
+class Away(torch.utils.data.Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise StorageError("photo 0 of s3://bucket cannot be fetched: timed out")
+
+
+def test_an_error_in_a_loaders_process_is_one_line():
+    with pytest.raises(StorageError) as caught:
+        next(iter(torch.utils.data.DataLoader(Away(), num_workers=1)))
+    assert one_line(caught.value) == "photo 0 of s3://bucket cannot be fetched: timed out"
 
 
 def test_held_out_photos_are_the_last_and_never_trained_on(prepared):

@@ -132,6 +132,23 @@ def test_sheet(run_folder, tmp_path):
     assert "prefers-color-scheme: dark" in text and 'lang="en"' in text
 
 
+def test_a_click_on_a_heading_sorts_the_page(run_folder, tmp_path, chromium):
+    """Numbers as such, in a browser, which loads nothing else; at the edge of the heading, too."""
+    for index, weight in enumerate((5, 25, 1)):
+        run_folder(f"{index}", f"objective.style_weight={weight}")
+    _, path = write_contact_sheet(tmp_path / "sweep")
+    page, asked = chromium.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    heading = page.locator("th", has_text="style_weight")
+    column = heading.evaluate("heading => heading.cellIndex + 1")
+    for expected in (["1", "5", "25"], ["25", "5", "1"]):
+        heading.click(position={"x": 2, "y": 2})
+        assert page.locator(f"tbody td:nth-child({column})").all_inner_texts() == expected
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+
+
 def find(sheet, picture):
     """(top, left) of a picture in another."""
     height, width = picture.shape[:2]

@@ -31,6 +31,7 @@ def test_a_search_goes_on(run_here, tmp_path, monkeypatch):
         assert f"objective.tv_weight={objective['tv_weight']}" in said, "what the contact sheet shows"
     best = min(study.trials, key=lambda trial: trial.value)
     assert f"objective.tv_weight={best.params['objective.tv_weight']}\n" in again.stdout.split("Train it in full:")[1]
+    assert "max_steps" not in again.stdout.split("Train it in full:")[1]
     assert (folder / "contact_sheet.html").exists()
     other = run_here(*SEARCH, "objective.tv_weight=0,7", "--trials", "2")
     assert other.returncode == 1 and "holds a search with other keys" in other.stderr

@@ -100,3 +100,25 @@ def test_seconds_are_those_of_all_parts(compose_config, tmp_path):
     resumed = ("max_steps=2", f"ckpt_path={tmp_path}/first/last.ckpt")
     second = fit(compose_config("train", *TINY_RUN, *resumed, f"run_dir={tmp_path}/second"), [pause])
     assert second.losses["seconds"] >= first.losses["seconds"] + 0.5 >= 1
+
+
+def test_a_job_that_slurm_starts_again_goes_on(compose_config, tmp_path, monkeypatch):
+    """From the checkpoint in its folder, which the first time there is none of, to the very same weights."""
+    begun = []
+
+    def train(folder, die_at=None):
+        def look(trainer, *_):
+            if trainer.global_step == die_at:
+                raise InterruptedError
+            begun.append(trainer.global_step)
+
+        options = ("max_steps=3", "checkpoint_every=1", f"run_dir={tmp_path / folder}", "init_from=null")
+        return fit(compose_config("train", *TINY_RUN, *options), [LambdaCallback(on_train_batch_start=look)]).model
+
+    whole = load_file(train("whole"))
+    with pytest.raises(FastStyleError):
+        train("job", die_at=2)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    resumed = load_file(train("job"))
+    assert begun == [0, 1, 2] + [0, 1] + [2]
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)

@@ -1,4 +1,4 @@
-"""Models of pytorch/examples fast_neural_style: ours paint what its network, written here from its layout, paints."""
+"""Models of other ports: ours paint what their networks, written here from their layouts, paint."""
 
 import sys
 
@@ -8,12 +8,12 @@ import torch.nn.functional as F
 
 from fast_style import checkpoint
 from fast_style.checkpoint import CheckpointError, load_network, read_metadata
-from fast_style.pytorch_examples import import_weights
+from fast_style.importing import import_weights
 from fast_style.training.warm_start import initial_state
 
 
 def random_state(channels=(32, 64, 128), blocks=5, statistics=False):
-    """Weights in its layout: ".conv2d" in every convolution, norms in1 to in5, and two in every block."""
+    """Weights as in pytorch/examples: ".conv2d" in every convolution, norms in1 to in5, and two in every block."""
     generator = torch.Generator().manual_seed(0)
     draw = lambda *shape: torch.randn(shape, generator=generator)  # noqa: E731
     narrow, middle, wide = channels
@@ -80,6 +80,29 @@ def test_pictures_are_those_of_the_original_network(tmp_path, options):
     torch.testing.assert_close(network(images), expected, rtol=0, atol=1e-5)
 
 
+@torch.no_grad()
+def test_gordics_model_takes_and_gives_normalised_pictures(tmp_path):
+    """The same network, with other names for its last layers, in a file with what trained it."""
+    state = random_state((8, 6, 10), 2)
+    state["deconv3.conv2d.weight"] /= 100
+    state["deconv3.conv2d.bias"] -= 128
+    theirs = {"deconv1.conv2d": "up1.conv2d.conv2d", "deconv2.conv2d": "up2.conv2d.conv2d", "deconv3": "up3"}
+    for name in list(state):
+        for ours, other in theirs.items():
+            if name.startswith(ours):
+                state[other + name.removeprefix(ours)] = state[name]
+    stored = {name: tensor for name, tensor in state.items() if not name.startswith("deconv")}
+    kept = {"state_dict": stored, "optimizer_state": {}, "style_weight": 4e5, "commit_hash": "c0ffee"}
+    torch.save(kept, tmp_path / "edtaonisl.pth")
+    import_weights(tmp_path / "edtaonisl.pth", tmp_path / "edtaonisl.safetensors")
+    network, _ = load_network(tmp_path / "edtaonisl.safetensors")
+    images = torch.rand(2, 3, 36, 64, generator=torch.Generator().manual_seed(1))
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+    expected = original(state, (images - mean) / std, 2) * std + mean
+    assert expected.std() > 0.1
+    torch.testing.assert_close(network(images), expected, rtol=0, atol=1e-5)
+
+
 def test_a_training_goes_on_from_it(tmp_path):
     torch.save(random_state(), tmp_path / "candy.pth")
     import_weights(tmp_path / "candy.pth", tmp_path / "candy.safetensors")
@@ -108,8 +131,8 @@ def test_command(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "content, message",
     [
-        ({"weight": torch.zeros(1)}, "is not of pytorch/examples fast_neural_style: it has no conv1.conv2d.bias"),
-        ({"state_dict": {"weight": torch.zeros(1)}}, "holds no state dict"),
+        ({"weight": torch.zeros(1)}, "is not of pytorch/examples or gordicaleksa/.*: it has no conv1.conv2d.bias"),
+        ({"state_dict": {"a": {"weight": torch.zeros(1)}}}, "holds no state dict"),
         (random_state((4, 4, 4), 1) | {"deconv4.conv2d.bias": torch.zeros(1)}, "it has a deconv4.conv2d.bias"),
         (random_state((4, 4, 4), 1) | {"in2.weight": torch.zeros(5)}, "its tensors have other shapes"),
         (random_state((4, 4, 4), 1) | {"in2.weight": torch.full((4,), torch.nan)}, "NaN"),

@@ -1,9 +1,10 @@
-"""The models of pytorch/examples fast_neural_style, and of what grew from it, as release files of ours.
+"""The models of two ports, pytorch/examples fast_neural_style and gordicaleksa's, as release files of ours.
 
-Its network is model=johnson, on a 0-255 scale: the first convolution takes 255 times as much, the last gives less so.
+Their network is model=johnson, of pictures on another scale: the first convolution takes it, the last gives it.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,25 @@ from fast_style.data.styles import file_sha256
 from fast_style.errors import one_line
 from fast_style.networks.transformer_net import TransformerNet
 
+
+class Port(NamedTuple):
+    """What a port calls its layers, and the scale of its pictures: (ours - mean) / std, a number for each of RGB."""
+
+    name: str
+    upsampling: tuple[str, str, str]  # the layers after the residual blocks
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+PORTS = (
+    Port("pytorch/examples", ("deconv1.conv2d", "deconv2.conv2d", "deconv3.conv2d"), (0.0,) * 3, (1 / 255,) * 3),
+    Port(
+        "gordicaleksa/pytorch-neural-style-transfer-johnson",
+        ("up1.conv2d.conv2d", "up2.conv2d.conv2d", "up3.conv2d"),
+        (0.485, 0.456, 0.406),
+        (0.229, 0.224, 0.225),
+    ),
+)
 STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")  # early versions stored some, and used none
 
 
@@ -27,7 +47,9 @@ def import_weights(path: str | Path, target: str | Path) -> None:
         raise CheckpointError(f"{target}: a release file is called NAME.safetensors")
     if target.exists():
         raise CheckpointError(f"{target}: is there already")
-    state_dict, model = convert(path, read_state(path))
+    theirs = read_state(path)
+    port = next((port for port in PORTS if f"{port.upsampling[0]}.weight" in theirs), PORTS[0])
+    state_dict, model = convert(path, theirs, port)
     write_safetensors(
         target,
         state_dict,
@@ -36,7 +58,7 @@ def import_weights(path: str | Path, target: str | Path) -> None:
             "task": "style_transfer",
             "model": model,
             "style": {"name": path.stem},
-            "imported": {"file": path.name, "sha256": file_sha256(path), "layout": "pytorch/examples"},
+            "imported": {"file": path.name, "sha256": file_sha256(path), "layout": port.name},
             "losses": {},
             "versions": versions(),
         },
@@ -51,6 +73,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state_dict = load_plain(path)
     except Exception as error:  # torch.load raises a dozen types for files that are not checkpoints
         raise CheckpointError(f"{path} holds no weights: {one_line(error)}") from error
+    if isinstance(state_dict, dict) and isinstance(state_dict.get("state_dict"), dict):  # beside how it was trained
+        state_dict = state_dict["state_dict"]
     if not isinstance(state_dict, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state_dict.items()
     ):
@@ -64,16 +88,16 @@ def is_plain(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_complex()
 
 
-def convert(path: Path, theirs: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict]:
+def convert(path: Path, theirs: dict[str, Tensor], port: Port) -> tuple[dict[str, Tensor], dict]:
     """Their tensors by our names and on our scale, and the arguments of our network."""
     blocks = sum(name.startswith("res") and name.endswith(".conv1.conv2d.weight") for name in theirs)
-    layers = layers_in_order(blocks)
+    layers = layers_in_order(blocks, port)
     expected = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
     if other := sorted(set(expected) ^ set(theirs)):
         where = "has no" if other[0] in expected else "has a"
         name = other[0] if other[0].isprintable() else repr(other[0])
-        raise CheckpointError(f"{path} is not of pytorch/examples fast_neural_style: it {where} {name:.100}")
-    other_shapes = CheckpointError(f"{path}: its tensors have other shapes than those of pytorch/examples")
+        raise CheckpointError(f"{path} is not of {' or '.join(each.name for each in PORTS)}: it {where} {name:.100}")
+    other_shapes = CheckpointError(f"{path}: its tensors have other shapes than those of {port.name}")
     # A file of a few bytes may state tensors of any size.
     larger = sum(tensor.numel() for tensor in theirs.values()) > path.stat().st_size
     if larger or any(theirs[name].ndim != (4 if name.endswith("conv2d.weight") else 1) for name in expected):
@@ -98,13 +122,20 @@ def convert(path: Path, theirs: dict[str, Tensor]) -> tuple[dict[str, Tensor], d
     }:
         raise other_shapes
     state_dict = {name: tensor.float() for name, tensor in state_dict.items()}
-    state_dict[f"{ours[0]}.weight"] = 255 * state_dict[f"{ours[0]}.weight"]
-    for kind in ("weight", "bias"):
-        state_dict[f"{ours[-1]}.{kind}"] = state_dict[f"{ours[-1]}.{kind}"] / 255
+    mean, std = (torch.tensor(values)[:, None, None] for values in (port.mean, port.std))
+    first, last = ours[0], ours[-1]
+    weight = state_dict[f"{first}.weight"] / std
+    state_dict |= {
+        f"{first}.weight": weight,
+        # Of the border, too: it mirrors the photo, and the mean with it.
+        f"{first}.bias": state_dict[f"{first}.bias"] - (weight * mean).sum((1, 2, 3)),
+        f"{last}.weight": state_dict[f"{last}.weight"] * std[..., None],
+        f"{last}.bias": state_dict[f"{last}.bias"] * std.flatten() + mean.flatten(),
+    }
     return state_dict, model
 
 
-def layers_in_order(blocks: int) -> list[str]:
+def layers_in_order(blocks: int, port: Port) -> list[str]:
     """Names of their convolutions and norms in the order of ours."""
     down = [name for index in (1, 2, 3) for name in (f"conv{index}.conv2d", f"in{index}")]
     residual = [
@@ -112,4 +143,5 @@ def layers_in_order(blocks: int) -> list[str]:
         for block in range(1, blocks + 1)
         for name in ("conv1.conv2d", "in1", "conv2.conv2d", "in2")
     ]
-    return [*down, *residual, "deconv1.conv2d", "in4", "deconv2.conv2d", "in5", "deconv3.conv2d"]
+    first, second, last = port.upsampling
+    return [*down, *residual, first, "in4", second, "in5", last]
