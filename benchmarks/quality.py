@@ -131,7 +131,7 @@ def main() -> None:
         if triple.count(",") != 2:
             raise FastStyleError(f"--pictures {triple}: must be PAINTING,PHOTO,PICTURE")
         painting, photo, picture = (read_on_white(path) for path in triple.split(","))
-        pictures.append({"picture": triple.split(",")[2]} | summary([judge([painting], photo, picture)]))
+        pictures.append({"picture": Path(triple.split(",")[2]).name} | summary([judge([painting], photo, picture)]))
         print(json.dumps(pictures[-1]))
     machine = describe_device(torch.device("cpu"))
     result = {"judge": judge.name, "photos": len(photos), "models": models, "pictures": pictures, "machine": machine}

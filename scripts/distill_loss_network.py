@@ -125,6 +125,11 @@ def fit_heads(student: LossNetwork, teacher: LossNetwork, axes: dict[str, Tensor
         getattr(student, f"head{layer[4:]}_bias").copy_(solution[:, -1])
 
 
+def read_images(paths: Sequence[Path], task: str) -> list[Tensor]:
+    """Images (3, H, W) uint8, each with a short side of 288."""
+    return [torch.from_numpy(read_rgb(path, 288)).permute(2, 0, 1) for path in track(paths, task)]
+
+
 class Crops:
     """Random augmented crops (B, 3, size, size) in [0, 1] of uint8 images, a quarter of them of `styles` if given."""
 
@@ -214,9 +219,11 @@ def main() -> None:
     first, *others = [find_images(folder) for folder in args.images]
     style_files = [path for folder in args.styles for path in find_images(folder)]
     validation_files, training_files = first[-100:], first[:-100] + [path for more in others for path in more]
-    read = lambda paths, task: [torch.from_numpy(read_rgb(p, 288)).permute(2, 0, 1) for p in track(paths, task)]  # noqa: E731
-    training, validation = read(training_files, "reading images"), read(validation_files, "reading validation images")
-    styles = read(style_files, "reading paintings") if style_files else []
+    training, validation = (
+        read_images(training_files, "reading images"),
+        read_images(validation_files, "reading validation images"),
+    )
+    styles = read_images(style_files, "reading paintings") if style_files else []
     crops = Crops(training, args.image_size, args.batch_size, styles)
     teacher = load_loss_network(args.teacher, LAYERS, args.weights)
     axes, energy_kept = principal_axes(teacher, crops, channels)

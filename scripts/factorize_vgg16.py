@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.transforms import v2
 
-from fast_style.data.images import find_images, read_rgb
+from fast_style.data.images import find_images
 from fast_style.losses import gram_matrix, relative_error
 from fast_style.networks.loss_network import LossNetwork, dequantize, load_loss_network
-from scripts.distill_loss_network import Crops
+from scripts.distill_loss_network import Crops, read_images
 
 DEEPEST = "relu4_3"  # of the paper's layers
 # Channels between the two factors. conv1_1, of three channels, has nothing to gain. Shallow layers need few, deep ones
@@ -113,8 +113,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     first, *others = [find_images(folder) for folder in args.images]
     files = first[:-100] + [path for more in others for path in more]
-    read = lambda paths, task: [torch.from_numpy(read_rgb(p, 288)).permute(2, 0, 1) for p in track(paths, task)]  # noqa: E731
-    images, validation = read(files, "reading images"), read(first[-100:], "reading validation images")
+    images, validation = read_images(files, "reading images"), read_images(first[-100:], "reading validation images")
     start = time.perf_counter()
     teacher = load_loss_network("vgg16_caffe", [DEEPEST], args.weights)
     moments = second_moments(teacher, Crops(images, args.image_size, args.batch_size), args.batches)
