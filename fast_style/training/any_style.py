@@ -20,7 +20,7 @@ from fast_style.training.style_transfer import photo_to_stylize
 from fast_style.training.warm_start import STATISTICS_LAYERS, start_any_style, style_statistics
 
 HELD_OUT = 8  # pictures at most, evenly among all of them, and at most one in four
-CROPS, CROPS_EACH = 1500, 4  # of the pictures, at most; 0.2 MB each are kept
+CROPS, CROPS_EACH = 1000, 4  # of the pictures, at most; 1.4 MB each are kept
 
 
 class AnyStyle(ManyStyles):
@@ -58,15 +58,20 @@ class AnyStyle(ManyStyles):
         return self.any_style_net
 
     def see_crops(self, config: dict) -> None:
-        """Keep statistics (N, S) and Gram matrices (N, C, C) of crops of all pictures to learn from."""
+        """Keep statistics (N, S) and Gram matrices (N, C, C), in bfloat16, of crops of all pictures to learn from."""
         generator = np.random.default_rng(config["seed"])
         order = generator.permutation(len(self.pictures))
         chosen = [self.pictures[index] for index in np.tile(order, CROPS_EACH)[:CROPS]]
         size = config["style"]["style_size"]
         crops = (style_crop(path, size, 2 * size // 3, generator) for path in chosen)
-        seen = [self.targets([crop]) for crop in track(crops, "seeing the style pictures", total=len(chosen))]
-        for name, tensors in zip(["statistics", *self.gram_names], zip(*seen, strict=True), strict=True):
-            self.register_buffer(f"all_{name}", torch.cat(tensors), persistent=False)
+        statistics, seen = [], []
+        for crop in track(crops, "seeing the style pictures", total=len(chosen)):
+            of_crop, *grams = self.targets([crop])
+            statistics.append(of_crop)
+            seen.append([gram.bfloat16() for gram in grams])
+        self.register_buffer("all_statistics", torch.cat(statistics), persistent=False)
+        for name, grams in zip(self.gram_names, zip(*seen, strict=True), strict=True):
+            self.register_buffer(f"all_{name}", torch.cat(grams), persistent=False)
 
     def styled_terms(
         self, content_images: Tensor, painted: Tensor, statistics: Tensor, *grams: Tensor
@@ -94,7 +99,7 @@ class AnyStyle(ManyStyles):
         generator = self.generator()
         painted = torch.from_numpy(self.draw_painted(generator, len(batch))).to(batch.device)
         drawn = torch.from_numpy(generator.integers(len(self.all_statistics), size=len(batch))).to(batch.device)
-        targets = [getattr(self, f"all_{name}")[drawn] for name in ("statistics", *self.gram_names)]
+        targets = [getattr(self, f"all_{name}")[drawn].float() for name in ("statistics", *self.gram_names)]
         return self.log_means(self.training_terms(batch, painted, *targets), painted)
 
     def held_out_targets(self, count: int, device: torch.device) -> list[Tensor]:
