@@ -94,7 +94,8 @@ def starting_network(init_from: str | None, model: dict) -> nn.Module | None:
     if not path.exists():
         raise FastStyleError(f"init_from={path}: no such file; init_from=null starts from scratch")
     path = find_model(path, "init_from")
-    if init_from == "auto" and read_metadata(path)["model"] != model:
+    # The margin is of pictures, not of training.
+    if init_from == "auto" and read_metadata(path)["model"] | {"margin": 0} != model | {"margin": 0}:
         return None
     return load_network(path, "init_from")[0]
 
