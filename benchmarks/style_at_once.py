@@ -34,9 +34,10 @@ from fast_style.data.images import find_images, read_image, read_on_white
 from fast_style.data.styles import style_pictures
 from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.hardware import pick_device
-from fast_style.inference.first_guess import SHIPPED, predicted
+from fast_style.inference.first_guess import predicted
 from fast_style.inference.stylize import stylize
 from fast_style.networks.fast_layers import accelerate
+from fast_style.training.warm_start import FIRST_GUESS
 
 PHOTO, LBFGS, GUESS, LONG_SIDE = "photo", "L-BFGS", "first guess", 512
 
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--photos", nargs="+", required=True, help="photos, or folders of photos")
     parser.add_argument("--count", type=int, default=20, help="how many photos of a folder, from the end by name")
     parser.add_argument("--lbfgs", type=int, default=0, metavar="ITERATIONS", help="from the photo; 0: no such column")
-    parser.add_argument("--network", type=Path, default=SHIPPED, help="what predicts; the one that ships")
+    parser.add_argument("--network", type=Path, default=FIRST_GUESS, help="what predicts; the one that ships")
     parser.add_argument("--vgg16", help="weights of vgg16_caffe; without, the network that ships judges")
     parser.add_argument("--output", type=Path, help="write the result as JSON")
     parser.add_argument("--sheet", type=Path, help="and the pictures of the first photo")
