@@ -48,9 +48,9 @@ def test_a_folder_is_replaced_whole(tmp_path, limit_files):
     write_whole_folder(tmp_path / "a", {"new": b"3", "in/new": b"4"})
     files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {"a/new": b"3", "a/in/new": b"4"}
-    limit_files(1)
+    limit_files(2**19)
     with pytest.raises(WriteError, match="a: File too large"):
-        write_whole_folder(tmp_path / "a", {"new": b"56"})
+        write_whole_folder(tmp_path / "a", {"new": bytes(2**20)})
     assert (tmp_path / "a" / "new").read_bytes() == b"3" and len(list(tmp_path.iterdir())) == 1
 
 
