@@ -181,7 +181,7 @@ def plot(result: dict, path: Path) -> None:
         axes.set(title=f"{size} x {size} pixels", xlabel="iterations of L-BFGS")
         if size == sizes[0]:
             axes.set_ylabel("objective")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(sizes), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

@@ -12,6 +12,8 @@ import argparse
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -21,25 +23,42 @@ from rich.table import Table
 from torch import Tensor, nn
 from torchvision.transforms.functional import center_crop, to_pil_image
 
+from benchmarks.objective_against_iterations import load_objective
 from benchmarks.quality import Judge, summary
 from benchmarks.result import write_result
 from benchmarks.sheet import draw_sheet
 from benchmarks.timing import environment
+from fast_style.ancestors.optimization import optimize_pixels
 from fast_style.checkpoint import load_network, load_transformer, read_metadata
 from fast_style.data.images import find_images, read_image, read_on_white
 from fast_style.data.styles import style_pictures
 from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.hardware import pick_device
-from fast_style.inference.first_guess import SHIPPED, predicted
+from fast_style.inference.first_guess import predicted
 from fast_style.inference.stylize import stylize
 from fast_style.networks.fast_layers import accelerate
+from fast_style.training.warm_start import FIRST_GUESS
 
-PHOTO, GUESS, LONG_SIDE = "photo", "first guess", 512
+PHOTO, LBFGS, GUESS, LONG_SIDE = "photo", "L-BFGS", "first guess", 512
+
+Painter = Callable[[Tensor], Tensor]  # (1, 3, H, W) -> (1, 3, H, W)
 
 
 def first_guess(network_file: Path, painting: Path) -> nn.Module:
     network = predicted(load_network(network_file)[0], {painting.stem: [painting]})
     return accelerate(network.transformer_for(painting.stem))
+
+
+def lbfgs(ckpt: Path, iterations: int) -> Painter:
+    """Optimises the pixels of a photo by the objective of a release file."""
+    loss = load_objective(ckpt)
+
+    def paint(photo: Tensor) -> Tensor:
+        states = optimize_pixels(loss.for_content(photo), photo, iterations)
+        *_, (_, _, image) = track(states, f"L-BFGS {ckpt.parent.name}", total=iterations + 1)
+        return image
+
+    return paint
 
 
 def seconds(network_file: Path, painting: Path, photo: Path, repeats: int = 3) -> dict[str, float]:
@@ -60,7 +79,7 @@ def read_trained(items: list[str]) -> dict[Path, dict[str, Path]]:
     found: dict[Path, dict[str, Path]] = defaultdict(dict)
     for item in items:
         label, equals, file = item.partition("=")
-        if not equals or label in (PHOTO, GUESS):
+        if not equals or label in (PHOTO, LBFGS, GUESS):
             raise FastStyleError(f"--trained {item}: must be LABEL=FILE")
         paintings = style_pictures(read_metadata(file)["config"]["style"])
         if len(paintings) != 1:
@@ -70,12 +89,12 @@ def read_trained(items: list[str]) -> dict[Path, dict[str, Path]]:
 
 
 def judge_painting(
-    judge: Judge, painting: Path, networks: dict[str, nn.Module], photos: list[Tensor]
+    judge: Judge, painting: Path, painters: dict[str, Painter], photos: list[Tensor]
 ) -> tuple[dict[str, dict], dict[str, Tensor]]:
-    """What the judge says of the photos and of what each network makes of them; the pictures of the first photo."""
+    """What the judge says of the photos and of what each painter makes of them; the pictures of the first photo."""
     image, rows, shown = read_on_white(painting), defaultdict(list), {}
     for photo in track(photos, f"judging {painting.stem}"):
-        pictures = {PHOTO: photo} | {name: stylize(network, photo[None])[0] for name, network in networks.items()}
+        pictures = {PHOTO: photo} | {name: paint(photo[None])[0] for name, paint in painters.items()}
         shown = shown or pictures
         for name, picture in pictures.items():
             rows[name].append(judge([image], photo, picture))
@@ -92,7 +111,8 @@ def main() -> None:
     parser.add_argument("--trained", nargs="+", required=True, metavar="LABEL=FILE", help="release files of one style")
     parser.add_argument("--photos", nargs="+", required=True, help="photos, or folders of photos")
     parser.add_argument("--count", type=int, default=20, help="how many photos of a folder, from the end by name")
-    parser.add_argument("--network", type=Path, default=SHIPPED, help="what predicts; the one that ships")
+    parser.add_argument("--lbfgs", type=int, default=0, metavar="ITERATIONS", help="from the photo; 0: no such column")
+    parser.add_argument("--network", type=Path, default=FIRST_GUESS, help="what predicts; the one that ships")
     parser.add_argument("--vgg16", help="weights of vgg16_caffe; without, the network that ships judges")
     parser.add_argument("--output", type=Path, help="write the result as JSON")
     parser.add_argument("--sheet", type=Path, help="and the pictures of the first photo")
@@ -105,16 +125,19 @@ def main() -> None:
         for path in (find_images(item)[-args.count :] if Path(item).is_dir() else [Path(item)])
     ]
     photos, paintings, rows = [read_on_white(path) for path in files], {}, []
-    labels = list(dict.fromkeys(label for models in trained.values() for label in models))
+    columns = ["painting", PHOTO, *[LBFGS] * bool(args.lbfgs), GUESS]
+    columns = list(dict.fromkeys([*columns, *(label for models in trained.values() for label in models)]))
     for painting, models in trained.items():
         networks = {GUESS: first_guess(args.network, painting)}
         networks |= {label: accelerate(load_transformer(file)[0]) for label, file in models.items()}
-        paintings[painting.stem], shown = judge_painting(judge, painting, networks, photos)
+        painters = {LBFGS: lbfgs(list(models.values())[-1], args.lbfgs)} if args.lbfgs else {}
+        painters |= {label: partial(stylize, network) for label, network in networks.items()}
+        paintings[painting.stem], shown = judge_painting(judge, painting, painters, photos)
         white = Image.new("RGB", (args.cell, args.cell), "white")
         rows.append([
             (square(shown[name], args.cell) if name in shown else white,
              f"style {paintings[painting.stem][name]['style']}" if name in paintings[painting.stem] else "")
-            for name in ("painting", PHOTO, GUESS, *labels)
+            for name in columns
         ])  # fmt: skip
     result = {
         "judge": judge.name,
@@ -132,7 +155,7 @@ def main() -> None:
     print(f"seconds of a first guess: {result['seconds']}")
     write_result(result, args.output)
     if args.sheet:
-        draw_sheet(rows, ["painting", PHOTO, GUESS, *labels], args.cell).save(args.sheet, quality=88)
+        draw_sheet(rows, columns, args.cell).save(args.sheet, quality=88)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def convert(path: Path, theirs: dict[str, Tensor], port: Port) -> tuple[dict[str
     model = {
         "channels": channels, "residual_blocks": blocks, "kernel_sizes": kernels, "norm": "instance",
         "upsampling": "nearest", "padding": "reflect", "output": "linear", "noise": False,
-        "skips": False,
+        "skips": False, "margin": 0,
     }  # fmt: skip
     with torch.device("meta"):
         network = TransformerNet(**model)

@@ -184,6 +184,7 @@ class Model:
     output: str = choice("linear", "tanh", "tanh150")
     noise: bool
     skips: bool
+    margin: int = at_least(0)
 
 
 @dataclass

@@ -21,6 +21,9 @@ def gram_matrix(features: Tensor) -> Tensor:
     return _Gram.apply(features)
 
 
+ROUNDED_PIXELS = 4096
+
+
 class _Gram(torch.autograd.Function):
     """One product forward and one backward, where autograd would make two of the symmetric F F^T, and add them."""
 
@@ -33,6 +36,10 @@ class _Gram(torch.autograd.Function):
             # Sums over H W overflow float16 and drown in bfloat16.
             if pixels.is_cuda and pixels.dtype in (torch.float16, torch.bfloat16):
                 product = torch.bmm(pixels.transpose(1, 2), pixels, out_dtype=torch.float32)
+            elif pixels.dtype == torch.bfloat16:
+                # A product sums in float32 and rounds what it returns, which the features are as well (2^-9): a tenth
+                # of the time of float32.
+                product = sum((part.transpose(1, 2) @ part).float() for part in pixels.split(ROUNDED_PIXELS, 1))
             else:
                 wide = pixels if pixels.dtype == torch.float64 else pixels.float()
                 product = wide.transpose(1, 2) @ wide

@@ -20,9 +20,9 @@ from torchvision.transforms.functional import to_pil_image
 
 from fast_style import Stylizer
 from fast_style.data.images import find_images, read_on_white, resize_short_side
-from fast_style.data.styles import bundled_styles
+from fast_style.data.styles import bundled_styles, file_sha256
 from fast_style.errors import FastStyleError, exit_on_error
-from fast_style.inference.first_guess import SHIPPED
+from fast_style.training.warm_start import FIRST_GUESS, SHIPPED
 from scripts.painting.random_styles import JPEG_QUALITY, numbered_painting
 from scripts.train_gallery import ROOT, commit, save_half
 
@@ -71,10 +71,10 @@ def main() -> None:
     pictures.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     ship = commands.add_parser("ship", help="write the file that ships, in half precision")
     ship.add_argument("model", type=Path, help="the release file of a training")
-    ship.add_argument("--output", type=Path, default=SHIPPED, metavar="FILE")
+    ship.add_argument("--output", type=Path, default=FIRST_GUESS, metavar="FILE")
     args = parser.parse_args()
     if args.command == "ship":
-        record = {"commit": commit(), "machine": platform.machine(), "backbone": None}
+        record = {"commit": commit(), "machine": platform.machine(), "backbone": file_sha256(SHIPPED)}
         save_half(args.model, args.output, record, SHIPPED_BYTES)
         print(f"wrote {args.output}, {args.output.stat().st_size:,} bytes")
         return

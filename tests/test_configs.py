@@ -407,6 +407,7 @@ def test_the_paper(resolved):
         "output": "tanh",
         "noise": False,
         "skips": False,
+        "margin": 0,
     }
 
 

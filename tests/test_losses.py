@@ -96,7 +96,14 @@ def test_gram_matrix_of_large_half_precision_features(dtype):
     with torch.autocast("cpu", torch.bfloat16):
         gram = gram_matrix(features)
     assert gram.dtype == torch.float32
-    torch.testing.assert_close(gram, torch.full((1, 4, 4), 200.0**2 / 4))
+    torch.testing.assert_close(gram, torch.full((1, 4, 4), 200.0**2 / 4), rtol=2**-9, atol=0)
+
+
+def test_gram_matrix_of_bfloat16_features_is_rounded_once():
+    features = (random_images(2, 8, 96, 96) - 0.3).bfloat16()  # more pixels than are summed at once
+    exact = torch.einsum("bihw,bjhw->bij", features.double(), features.double()) / features[0].numel()
+    errors = (gram_matrix(features) - exact).abs() / exact.diagonal(dim1=1, dim2=2).mean()
+    assert errors.max() < 2**-8 and (gram_matrix(features.float()) - exact).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("size", [(4, 5), (1, 6), (6, 1), (1, 1)])

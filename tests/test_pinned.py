@@ -26,6 +26,7 @@ RUNS = {
     "style_transfer": [
         "model.noise=false",
         "model.skips=false",
+        "model.margin=0",
         "objective.style_weight=3",
         "objective.tone_weight=0.15",
         "optimizer.lr=4e-3",

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -16,9 +15,8 @@ from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.overrides import command_line, quoted
-from fast_style.training.warm_start import STATISTICS_LAYERS, style_statistics
+from fast_style.training.warm_start import FIRST_GUESS, STATISTICS_LAYERS, style_statistics
 
-SHIPPED = Path(str(files("fast_style") / "assets" / "any_style.safetensors"))
 STYLE_SIZE = 384  # short side of a style picture, as in a training
 
 
@@ -36,7 +34,7 @@ def load_or_predict(ckpt: str | None, config: dict, image: str | list[str] | Non
     style, and what to say of a first guess. Raises FastStyleError."""
     if ckpt is None and image is None and config["style"] is None and not isinstance(config["mask"], dict):
         raise FastStyleError("give ckpt=MODEL, or style.image=PAINTING (python infer.py --help shows all keys)")
-    network, own = load_network(ckpt or SHIPPED, modules=config["modules"])
+    network, own = load_network(ckpt or FIRST_GUESS, modules=config["modules"])
     if isinstance(network, AnyStyleNet):
         pictures = name_pictures(config, image)
         return predicted(network, pictures), own, better(pictures)

@@ -17,7 +17,7 @@ from fast_style.data.styles import find_pictures, style_name
 from fast_style.errors import FastStyleError
 from fast_style.hardware import pick_device, pick_precision
 from fast_style.inference.blending import Style, fallback, painter, strengthened
-from fast_style.inference.first_guess import SHIPPED, predicted
+from fast_style.inference.first_guess import predicted
 from fast_style.inference.painters import load_upscaler
 from fast_style.inference.stylize import fitting_alpha, stylize
 from fast_style.keys import STRONGEST
@@ -26,6 +26,7 @@ from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.upscaler import Upscaler
+from fast_style.training.warm_start import FIRST_GUESS
 
 KEPT = 8  # networks that were built for styles of several, a few megabytes each
 Pictures = str | Path | Sequence[str | Path]
@@ -67,7 +68,7 @@ class Stylizer:
     ):
         if ckpt is None and style is None:
             raise FastStyleError("give ckpt=, or style=, a painting")
-        self.network, self.style = load_network(ckpt or SHIPPED, modules=modules)  # no style, if it has several
+        self.network, self.style = load_network(ckpt or FIRST_GUESS, modules=modules)  # no style, if it has several
         if isinstance(self.network, AnyStyleNet) != (style is not None):
             has = "predicts every style: give style=, a painting" if style is None else "has learnt its style"
             raise FastStyleError(f"ckpt={ckpt} {has}")

@@ -241,7 +241,7 @@ class Painting:
             if place in transformer.joints.values():
                 kept[place] = x
             x = self.layered(layer, x)
-        return replace(x.then(OUTPUTS[transformer.output]), size=image.size)
+        return replace(cropped(x.then(OUTPUTS[transformer.output]), transformer.cut_margin), size=image.size)
 
     def layered(self, layer: nn.Module, x: LazyMap) -> LazyMap:
         match layer:

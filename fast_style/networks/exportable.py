@@ -50,15 +50,17 @@ class SymbolicNoise(Noise):
 class SymbolicTransformerNet(TransformerNet):
     def forward(self, content_images: Tensor) -> Tensor:
         images = self.dither(content_images)
+        before = self.input_padding + self.margin
         for axis in (-2, -1):
             size = images.shape[axis]
+            painted = size + 2 * self.margin
             # Of this form, and of no other that gives the same, symbolic algebra proves that it is a multiple.
-            whole = self.scale * torch.sym_max(self.smallest // self.scale, (size + self.scale - 1) // self.scale)
-            indices = symbolic_reflection(size, self.input_padding, self.input_padding + whole - size)
+            whole = self.scale * torch.sym_max(self.smallest // self.scale, (painted + self.scale - 1) // self.scale)
+            indices = symbolic_reflection(size, before, before + whole - painted)
             images = images.index_select(axis, indices)
         stylized = self._transform(images)
         for axis in (-2, -1):
-            stylized = stylized.index_select(axis, torch.arange(content_images.shape[axis]))
+            stylized = stylized.index_select(axis, torch.arange(content_images.shape[axis]) + self.margin)
         return OUTPUTS[self.output](stylized)
 
 

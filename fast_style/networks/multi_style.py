@@ -94,10 +94,12 @@ class MultiStyleNet(nn.Module):
             raise FastStyleError(f"strength={strength}: the model has learnt no identity")
         return values.to(self.offsets.device)
 
-    def most_like(self, statistics: Tensor) -> str:
-        """The style whose picture has the most similar statistics to those of a picture, (1, S)."""
+    def most_like(self, statistics: Tensor) -> tuple[str, float]:
+        """The style whose picture has the most similar statistics to those of a picture, (1, S), and how far they are:
+        a mean square, in deviations of the styles."""
         deviations = self.statistics.std(0, correction=0).clamp_min(1e-4)
-        return self.names[int(((self.statistics - statistics) / deviations).square().sum(1).argmin())]
+        distances = ((self.statistics - statistics) / deviations).square().mean(1)
+        return self.names[int(distances.argmin())], float(distances.min())
 
     @torch.no_grad()
     def transformer_for(self, style: str | Mapping[str, float], strength: float = 1.0) -> TransformerNet:

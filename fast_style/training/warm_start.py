@@ -15,7 +15,11 @@ from fast_style.networks.loss_network import LossNetwork, load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import TransformerNet
 
-SHIPPED = Path(str(files("fast_style") / "assets" / "backbone.safetensors"))
+ASSETS = Path(str(files("fast_style") / "assets"))
+SHIPPED, FIRST_GUESS = ASSETS / "backbone.safetensors", ASSETS / "any_style.safetensors"
+# A painting as far as this from all styles of the backbone is none of them: they are 0.8 and more from each other, and
+# at another size of strokes 0.1 to 0.8 from themselves.
+UNKNOWN = 0.5
 STATISTICS_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STATISTICS_SCALES = (1, 0.5)
 
@@ -24,7 +28,8 @@ def initial_state(init_from: str | None, model: dict, style_images: Sequence[Ten
     """State of a TransformerNet(**model) to start learning the style of pictures (1, 3, H, W) in [0, 1] from.
 
     None      scratch: there is none
-    auto      the shipped backbone if it has this model, else scratch
+    auto      if it has this model the shipped backbone, which has learnt some paintings, or for others the network of
+              first guesses; else scratch
     a path    a release file, of one style, of several or of any, the folder of a run, or a .ckpt
     Raises FastStyleError for a file that is none of these or does not fit the model.
     """
@@ -33,9 +38,12 @@ def initial_state(init_from: str | None, model: dict, style_images: Sequence[Ten
         return None
     if isinstance(network, MultiStyleNet | AnyStyleNet):
         statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_images)
+        # The most similar style of the backbone would leave its motifs in a painting that has none of them.
+        if init_from == "auto" and network.most_like(statistics)[1] > UNKNOWN:
+            network = load_network(FIRST_GUESS, "init_from")[0]
         if isinstance(network, AnyStyleNet):
             network = network.predict(["first guess"], statistics)
-        network = network.transformer_for(network.most_like(statistics))
+        network = network.transformer_for(network.most_like(statistics)[0])
     return fitting(network.state_dict(), model, init_from)
 
 
@@ -57,7 +65,7 @@ def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
     network.transformer.load_state_dict(fitting(earlier.transformer.state_dict(), network.model, init_from))
     with torch.no_grad():
         for index, name in enumerate(network.names):
-            alike = name if name in earlier.names else earlier.most_like(network.statistics[index, None])
+            alike = name if name in earlier.names else earlier.most_like(network.statistics[index, None])[0]
             network.offsets[index] = earlier.offsets[earlier.names.index(alike)]
         if network.identity and earlier.identity:
             network.offsets[-1] = earlier.offsets[-1]
@@ -94,7 +102,8 @@ def starting_network(init_from: str | None, model: dict) -> nn.Module | None:
     if not path.exists():
         raise FastStyleError(f"init_from={path}: no such file; init_from=null starts from scratch")
     path = find_model(path, "init_from")
-    if init_from == "auto" and read_metadata(path)["model"] != model:
+    # The margin is of pictures, not of training.
+    if init_from == "auto" and read_metadata(path)["model"] | {"margin": 0} != model | {"margin": 0}:
         return None
     return load_network(path, "init_from")[0]
 

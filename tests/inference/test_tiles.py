@@ -18,7 +18,7 @@ from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.transformer_net import TransformerNet
 from fast_style.networks.upscaler import Upscaler
 
-SHIPPED = {"kernel_sizes": (9, 3), "noise": True, "skips": True, "upsampling": "bilinear"}
+SHIPPED = {"kernel_sizes": (9, 3), "noise": True, "skips": True, "upsampling": "bilinear", "margin": 10}
 ROUNDING = 0.55 / 255
 
 

@@ -9,7 +9,7 @@ from fast_style.networks.exportable import exportable, in_steps
 from fast_style.networks.transformer_net import InstanceNorm, Noise, TransformerNet
 
 MODELS = {
-    "slim": {"kernel_sizes": (9, 3), "upsampling": "bilinear", "noise": True, "skips": True},
+    "slim": {"kernel_sizes": (9, 3), "upsampling": "bilinear", "noise": True, "skips": True, "margin": 10},
     "johnson": {},
     "paper": {"norm": "batch", "upsampling": "transposed", "padding": "input", "output": "tanh"},
     "shallow": {"channels": (4, 6), "norm": "none", "output": "tanh150"},

@@ -10,11 +10,19 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fast_style.checkpoint import FORMAT, load_network, read_metadata
+from fast_style.data.styles import bundled_styles, read_style_image
 from fast_style.errors import FastStyleError
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import TransformerNet
-from fast_style.training.warm_start import STATISTICS_LAYERS, initial_state, start_styles, style_statistics
+from fast_style.training.warm_start import (
+    FIRST_GUESS,
+    SHIPPED,
+    STATISTICS_LAYERS,
+    initial_state,
+    start_styles,
+    style_statistics,
+)
 
 MODEL = {"channels": [4, 8], "residual_blocks": 1}
 
@@ -99,11 +107,12 @@ def test_everything_learns_but_styles_that_were_not_drawn(backbone):
 def test_most_like_is_not_ruled_by_statistics_of_large_numbers(backbone):
     statistics = backbone.statistics.clone()
     for style, name in enumerate("abc"):
-        assert backbone.most_like(statistics[style, None] + 0.01) == name
+        found, distance = backbone.most_like(statistics[style, None] + 0.01)
+        assert found == name and distance < 1e-3
     backbone.statistics[:, 0] = torch.tensor([0.0, 1000, 3000])
     scaled = statistics[1, None].clone()
     scaled[0, 0] = 1600  # a deviation is 1247
-    assert backbone.most_like(scaled) == "b"
+    assert backbone.most_like(scaled)[0] == "b"
 
 
 def test_starting_from_a_backbone(backbone_file):
@@ -153,8 +162,22 @@ def test_a_model_with_skips_starts_from_one_without(backbone_file):
 
 def test_auto_leaves_other_models_alone(compose_config):
     assert initial_state("auto", MODEL, [torch.rand(1, 3, 32, 32)]) is None
+
+
+@torch.no_grad()
+def test_auto_is_the_backbone_for_its_own_paintings_and_a_first_guess_for_others(compose_config):
     model = OmegaConf.to_container(compose_config("train", "run_dir=none").model)
-    assert initial_state("auto", model, [torch.rand(1, 3, 32, 32)]) is not None, "the one that ships fits the default"
+    mosaic = read_style_image(bundled_styles()["mosaic"], 384)
+    for picture in (mosaic, 1 - mosaic):
+        start = initial_state("auto", model, [picture])
+        changed = initial_state("auto", model | {"margin": 5}, [picture])
+        assert all(torch.equal(start[name], changed[name]) for name in start), "a margin is no other network"
+        if picture is mosaic:
+            expected = load_network(SHIPPED)[0].transformer_for("mosaic").state_dict()
+        else:
+            statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), [picture])
+            expected = load_network(FIRST_GUESS)[0].predict(["mine"], statistics).transformer_for("mine").state_dict()
+        assert all(torch.equal(start[name], expected[name]) for name in expected)
 
 
 def test_what_cannot_be_started_from(backbone_file, tmp_path):

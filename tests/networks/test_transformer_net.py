@@ -43,6 +43,7 @@ def test_johnson_is_the_default_and_has_the_published_layers():
         "output": "linear",
         "noise": False,
         "skips": False,
+        "margin": 0,
     }
     assert str(net) == str(build("johnson"))
     assert parameter_count(net) == 1_679_235
@@ -141,7 +142,7 @@ def test_size_in_is_size_out(name, size):
     assert torch.equal(images, before), "the input was changed"
 
 
-@pytest.mark.parametrize("name, border, multiple", [("johnson", 0, 4), ("paper", 40, 4), ("slim", 0, 4)])
+@pytest.mark.parametrize("name, border, multiple", [("johnson", 0, 4), ("paper", 40, 4), ("slim", 32, 4)])
 @torch.no_grad()
 def test_images_are_reflected_to_the_next_multiple(name, border, multiple):
     net, image = build(name), torch.rand(1, 3, 33, 46)
@@ -149,9 +150,23 @@ def test_images_are_reflected_to_the_next_multiple(name, border, multiple):
     padded = np.pad(
         net.dither(image).numpy(), ((0, 0), (0, 0), (border, border + below), (border, border + right)), mode="reflect"
     )
-    stylized = net.layers(torch.from_numpy(padded))[..., :33, :46]
+    cut = net.margin
+    stylized = net.layers(torch.from_numpy(padded))[..., cut : cut + 33, cut : cut + 46]
     output = {"linear": stylized, "tanh": stylized.tanh() / 2 + 0.5}[net.output]
     torch.testing.assert_close(net(image), output)
+
+
+@torch.no_grad()
+def test_a_margin_is_painted_on_the_photo_mirrored_and_cut():
+    torch.manual_seed(0)
+    net = TransformerNet((4, 6, 8), 1, skips=True, margin=10)
+    plain = TransformerNet((4, 6, 8), 1, skips=True).eval()
+    plain.load_state_dict(net.state_dict())
+    images = torch.rand(2, 3, 32, 48)
+    mirrored = torch.from_numpy(np.pad(images, ((0, 0), (0, 0), (10, 10), (10, 10)), "reflect"))
+    torch.testing.assert_close(net.eval()(images), plain(mirrored)[..., 10:-10, 10:-10])
+    images = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(net.train()(images), plain.train()(images))
 
 
 @torch.no_grad()
