@@ -3,18 +3,23 @@
     python -m benchmarks.export [--ckpt checkpoints/mosaic.safetensors] [--output benchmarks/results/export.json]
                                 [--picture docs/images/export.jpg]
 
-eager     infer.py's way, in float32, and in bfloat16 where the hardware multiplies it
-onnx      files of fast-style-export in float32, float16 and int8, run by ONNX Runtime on the CPU
+eager       infer.py's way, in float32, and in bfloat16 where the hardware multiplies it
+onnx        files of fast-style-export in float32, float16 and int8, run by ONNX Runtime on the CPU
+executorch  the same in float32, run by ExecuTorch's runtime on the CPU; left out where it is not installed
 
-Megabytes of each file; seconds a picture of 512 px, the sides taking turns; against eager float32, on a photo that no
+Megabytes of each file; seconds a picture of 512 px, the sides taking turns, and seconds of processor time, which say
+something on a machine that is busy, too; against eager float32, on a photo that no
 shipped model was trained on, the largest difference and the mean in levels of 255, and PSNR in dB. ONNX Runtime has no
 convolutions in float16 for CPUs and computes them in float32: that file is for GPUs, and `float16_psnr` is between
 torch's pictures in both, of a quarter of the size, since it takes long.
 """
 
 import argparse
+import importlib.util
 import json
 import sys
+import time
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -31,12 +36,13 @@ from fast_style.checkpoint import load_network
 from fast_style.data.images import read_image, write_image
 from fast_style.data.sample_photos import sample_photo
 from fast_style.hardware import keep_freed_memory, pick_precision
-from fast_style.inference.export import ONNX_PACKAGES, checked_file, onnx_painter
+from fast_style.inference.export import PACKAGES, PAINTERS, checked_file
 from fast_style.inference.stylize import stylize
 from fast_style.networks.exportable import exportable
 from fast_style.networks.fast_layers import accelerate
 
-PRECISIONS = ("float32", "float16", "int8")
+EXPORTED = (("onnx", "float32"), ("onnx", "float16"), ("onnx", "int8"), ("executorch", "float32"))
+INSTALLED = [form for form, names in PACKAGES.items() if all(map(importlib.util.find_spec, names))]
 SHOWN, CROP = ("eager float32", "onnx int8"), 320  # what the picture has beside the photo, the middle of each
 PHOTO = "coffee.png"  # held out of the training of the shipped models
 
@@ -45,9 +51,10 @@ def painters(ckpt: Path) -> tuple[dict, dict[str, int]]:
     """What paints, by the name of the side, and the bytes of what it is loaded from."""
     network, _ = load_network(ckpt)
     paint, size = {}, {"eager": ckpt.stat().st_size}
-    for precision in PRECISIONS:
-        file, _ = checked_file(network, "onnx", precision, integer=False)
-        paint[f"onnx {precision}"], size[f"onnx {precision}"] = onnx_painter(file), len(file)
+    for form, precision in EXPORTED:
+        if form in INSTALLED:
+            file, _ = checked_file(network, form, precision, integer=False)
+            paint[f"{form} {precision}"], size[f"{form} {precision}"] = PAINTERS[form](file), len(file)
     fast = accelerate(network).to(memory_format=torch.channels_last)
     eager = {"eager float32": partial(stylize, fast)}
     if pick_precision("auto", torch.device("cpu")) == "bf16-mixed":
@@ -72,6 +79,14 @@ def float16_psnr(ckpt: Path, side: int) -> float:
     return psnr(stylize(exportable(network, "float16"), images), exact)
 
 
+def processor_seconds(run: Callable[[], object]) -> float:
+    """Of all threads of this process, after one run that is not counted."""
+    run()
+    begun = time.process_time()
+    run()
+    return round(time.process_time() - begun, 3)
+
+
 def measure(args: argparse.Namespace) -> tuple[dict, Tensor]:
     """Figures, and the photo with what some sides painted."""
     sides, sizes = painters(args.ckpt)
@@ -91,10 +106,10 @@ def measure(args: argparse.Namespace) -> tuple[dict, Tensor]:
     for name, seconds in alternate(
         {name: partial(paint, images) for name, paint in sides.items()}, args.repeats, 1
     ).items():
-        rows[name]["seconds"] = seconds
+        rows[name] |= {"seconds": seconds, "processor_seconds": processor_seconds(partial(sides[name], images))}
         print(name, seconds, flush=True)
     result = environment(torch.device("cpu"))
-    result["versions"] |= {name: version(name) for name in ONNX_PACKAGES}
+    result["versions"] |= {name: version(name) for form in INSTALLED for name in PACKAGES[form] if form != "coreml"}
     result |= {"ckpt": args.ckpt.name, "size": args.size, "repeats": args.repeats, "note": args.note, "sides": rows}
     result["float16_psnr"] = float16_psnr(args.ckpt, args.size // 4)
     return result, torch.cat([images, *(pictures[name] for name in SHOWN)])

@@ -291,9 +291,10 @@ class Infer:
 @dataclass
 class Export:
     ckpt: Text
-    format: str = choice("onnx", "torch")
+    format: str = choice("onnx", "torch", "executorch", "coreml")
     output: Text | None
     precision: str = choice("float32", "float16", "int8")
+    max_size: int | None = at_least(1)
     uint8: bool
     modules: list[str] | None = field(metadata={"none": []})
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,24 @@ def write_whole(path: str | Path, data: bytes) -> None:
             unfinished.write_bytes(data)
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_whole_folder(path: str | Path, files: dict[str, bytes]) -> None:
+    """Write a folder that has these files, by their paths in it, and no others. It is there whole, or as it was, or,
+    after a stop at the wrong moment, not at all. Raises WriteError."""
+    path = Path(path)
+    unfinished = path.with_name(f".{uuid4().hex}.tmp")
+    try:
+        for name, data in files.items():
+            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+            (unfinished / name).write_bytes(data)
+        if path.exists():
+            shutil.rmtree(path)
+        unfinished.rename(path)
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def save_whole(path: str | Path, state: object) -> None:

@@ -13,7 +13,7 @@ from conftest import TINY_RUN
 
 from fast_style.checkpoint import CheckpointError, read_metadata, write_safetensors
 from fast_style.data.images import ImageError, write_image
-from fast_style.writing import WriteError, save_whole, write_whole
+from fast_style.writing import WriteError, save_whole, write_whole, write_whole_folder
 
 WRITERS = {
     "bytes": lambda path, seed: write_whole(path, torch.manual_seed(seed).get_state().numpy().tobytes() * 20),
@@ -41,6 +41,17 @@ def test_a_full_disk_costs_no_earlier_file(tmp_path, limit_files, kind):
     with pytest.raises((WriteError, ImageError), match=rf"{written}.*File too large"):
         write(tmp_path / "file", 1)
     assert list(tmp_path.iterdir()) == [written] and written.read_bytes() == before
+
+
+def test_a_folder_is_replaced_whole(tmp_path, limit_files):
+    write_whole_folder(tmp_path / "a", {"old": b"1", "in/old": b"2"})
+    write_whole_folder(tmp_path / "a", {"new": b"3", "in/new": b"4"})
+    files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"a/new": b"3", "a/in/new": b"4"}
+    limit_files(2**19)
+    with pytest.raises(WriteError, match="a: File too large"):
+        write_whole_folder(tmp_path / "a", {"new": bytes(2**20)})
+    assert (tmp_path / "a" / "new").read_bytes() == b"3" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_kill_in_the_middle_costs_no_earlier_file(tmp_path):

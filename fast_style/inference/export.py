@@ -1,4 +1,4 @@
-"""A trained network as a program for other runtimes: ONNX, or torch.export's own, for images of any size.
+"""A trained network as a program for other runtimes: ONNX, torch.export's own, ExecuTorch, Core ML.
 
 What is exported paints the same pictures: `differences` says how nearly.
 """
@@ -7,6 +7,7 @@ import copy
 import importlib.util
 import io
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -21,14 +22,22 @@ from fast_style.data.content import SampleImages
 from fast_style.data.images import read_image
 from fast_style.data.sample_photos import sample_photo
 from fast_style.errors import FastStyleError
-from fast_style.networks.exportable import COARSE_STEP, FINE_STEP, PictureNet, exportable
+from fast_style.inference.phones import Package, coreml_package, coreml_painter, executorch_file, executorch_painter
+from fast_style.networks.exportable import COARSE_STEP, FINE_STEP, LevelsNet, PictureNet, exportable
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.texture_generator import TextureGenerator
 from fast_style.networks.upscaler import Upscaler
 
 Paint = Callable[..., Tensor]  # as PictureNet: images and, of several styles, a mixture, to images
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
-ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "executorch": ".pte", "coreml": ".mlpackage"}
+PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "executorch": ("executorch",), "coreml": ("coremltools",)}
+PRECISIONS = {
+    "onnx": ("float32", "float16", "int8"),
+    "torch": ("float32", "float16"),
+    "executorch": ("float32",),
+    "coreml": ("float32", "float16"),
+}
+LARGEST = {"executorch": 1024, "coreml": 1024}  # side of an image, of programs that want a limit, by default
 SIZES = ((1, 256, 256), (3, 97, 131), (1, 50, 203), (2, 6, 3), (1, 1, 1))  # of what is compared: B, H, W
 PHOTO = "chelsea.png"  # which no shipped model was trained on
 MOST_LEVELS = 1.0  # of 255, between the pictures of a float32 program and ours
@@ -36,39 +45,72 @@ FEWEST = 1000  # values that are worth it
 CALIBRATION = {"count": 12, "short_side": 256, "photo_share": 0.5, "seed": 0}  # what ranges of 8 bits are taken from
 
 
-def check_exportable(network: nn.Module, ckpt: str, form: str, precision: str) -> None:
+def check_exportable(network: nn.Module, ckpt: str, form: str, precision: str, max_size: int | None = None) -> None:
     """Raise FastStyleError for what cannot be exported, before the work."""
     if isinstance(network, TextureGenerator | Upscaler):
         kind = "enlarges photos" if isinstance(network, Upscaler) else "draws textures or variants"
         raise FastStyleError(f"ckpt={ckpt} {kind}: models of task=style_transfer and multi_style can be exported")
-    if form == "torch" and precision == "int8":
-        raise FastStyleError("precision=int8: only with format=onnx")
-    if missing := [name for name in ONNX_PACKAGES if form == "onnx" and importlib.util.find_spec(name) is None]:
-        raise FastStyleError(f"format=onnx needs {', '.join(missing)}: pip install {' '.join(ONNX_PACKAGES)}")
+    if precision not in PRECISIONS[form]:
+        others = [other for other, precisions in PRECISIONS.items() if precision in precisions]
+        raise FastStyleError(f"precision={precision}: only with format={' or '.join(others)}")
+    if form == "coreml" and isinstance(network, MultiStyleNet):  # Core ML's norms and biases are constants
+        raise FastStyleError(f"ckpt={ckpt} has several styles: format=coreml takes models of one")
+    if max_size is not None and form not in LARGEST:
+        raise FastStyleError(f"max_size={max_size}: format={form} takes any size; only {' and '.join(LARGEST)} do not")
+    packages = PACKAGES.get(form, ())
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+        raise FastStyleError(f"format={form} needs {', '.join(missing)}: pip install {' '.join(packages)}")
 
 
-def checked_file(network: nn.Module, form: str, precision: str, integer: bool) -> tuple[bytes, list["Difference"]]:
+def checked_file(
+    network: nn.Module, form: str, precision: str, integer: bool, max_size: int | None = None
+) -> tuple[bytes | Package, list["Difference"]]:
     """The file of an exported network, and how nearly it paints what the network does at SIZES.
 
-    Raises FastStyleError if in float32 it paints something else.
+    What this machine cannot run has no differences. Raises FastStyleError if in float32 it paints something else.
     """
-    program = export_program(network, precision, integer)
+    largest = max_size or LARGEST.get(form)
+    program = export_program(network, form, precision, integer, largest)
     styles = [*network.names, *["identity"] * network.identity] if isinstance(network, MultiStyleNet) else []
-    file = onnx_file(program, precision, styles) if form == "onnx" else torch_file(program)
-    found = list(differences(PAINTERS[form](file), network, integer))
-    worst = max(difference.levels for difference in found)
+    match form:
+        case "onnx":
+            file = onnx_file(program, precision, styles)
+        case "torch":
+            file = torch_file(program)
+        case "executorch":
+            file = executorch_file(program, styles)
+        case "coreml":
+            file = coreml_package(program, precision, integer)
+    sizes = [(1, min(height, largest), min(width, largest)) for _, height, width in SIZES] if largest else SIZES
+    found = list(differences(PAINTERS[form](file), network, integer, sizes)) if runs_here(form) else []
+    worst = max((difference.levels for difference in found), default=0)
     if precision == "float32" and worst > MOST_LEVELS:
         raise FastStyleError(f"not written: the exported network paints something else, {worst:.3g} levels of 255 away")
     return file, found
 
 
-def export_program(network: nn.Module, precision: str, integer: bool) -> torch.export.ExportedProgram:
-    """The program of a network, of any number of images of any size; see PictureNet. Raises FastStyleError."""
-    pictures = PictureNet(exportable(copy.deepcopy(network), precision), integer).eval()
+def runs_here(form: str) -> bool:
+    """Whether this machine can run a program."""
+    return form != "coreml" or sys.platform == "darwin"
+
+
+def export_program(
+    network: nn.Module, form: str, precision: str, integer: bool, largest: int | None = None
+) -> torch.export.ExportedProgram:
+    """The program of a network, see PictureNet, of any number of images of any size. Raises FastStyleError.
+
+    largest  side of an image: then it takes one image, for runtimes that want a limit
+    """
+    own = "float32" if form == "coreml" else precision  # Core ML has its own way to lower it
+    network = exportable(copy.deepcopy(network), own, moments=form == "executorch")
+    as_levels = form == "coreml" and integer  # what is integer there is no part of the program
+    integer = integer and not as_levels
+    pictures = (LevelsNet(network) if as_levels else PictureNet(network, integer)).eval()
     shape = (2, 33, 47, 3) if integer else (2, 3, 33, 47)
-    sizes = {shape.index(2): "batch", shape.index(33): "height", shape.index(47): "width"}
-    dynamic = {axis: torch.export.Dim(name) for axis, name in sizes.items()}
-    images = torch.zeros(shape, dtype=torch.uint8 if integer else torch.float32)
+    limits = {shape.index(33): ("height", largest), shape.index(47): ("width", largest)}
+    limits |= {} if largest else {0: ("batch", None)}
+    dynamic = {axis: torch.export.Dim(name, min=1, max=most) for axis, (name, most) in limits.items()}
+    images = torch.zeros(shape, dtype=torch.uint8 if integer else torch.float32)[: 1 if largest else None]
     several = isinstance(network, MultiStyleNet)
     arguments, shapes = ((images, first_mixture(network)), (dynamic, None)) if several else ((images,), (dynamic,))
     try:
@@ -217,7 +259,12 @@ def torch_painter(file: bytes) -> Paint:
     return torch.export.load(io.BytesIO(file)).module()
 
 
-PAINTERS = {"onnx": onnx_painter, "torch": torch_painter}
+PAINTERS = {
+    "onnx": onnx_painter,
+    "torch": torch_painter,
+    "executorch": executorch_painter,
+    "coreml": coreml_painter,
+}
 
 
 class Difference(NamedTuple):
@@ -229,11 +276,11 @@ class Difference(NamedTuple):
 
 
 @torch.inference_mode()
-def differences(paint: Paint, network: nn.Module, integer: bool) -> Iterator[Difference]:
-    """Between what an exported network paints and what the network itself does, in float32, at each of SIZES."""
+def differences(paint: Paint, network: nn.Module, integer: bool, sizes: Sequence = SIZES) -> Iterator[Difference]:
+    """Between what an exported network paints and what the network itself does, in float32, at each size, B, H, W."""
     photo, own = read_image(sample_photo(PHOTO))[0], PictureNet(network, integer)
     mixture = [first_mixture(network)] if isinstance(network, MultiStyleNet) else []
-    for count, height, width in SIZES:
+    for count, height, width in sizes:
         images = torch.stack([photo[:, 20 * place :, :][:, :height, :width] for place in range(count)])
         if integer:
             images = (255 * images).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -9,19 +9,20 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fast_style.networks.multi_style import MultiStyleNet
-from fast_style.networks.transformer_net import OUTPUTS, Noise, TransformerNet
+from fast_style.networks.transformer_net import OUTPUTS, InstanceNorm, Noise, TransformerNet
 
 # Of noise, of which four deviations are enough: 16 bits cost 0.2 levels of 255 at most, in pictures of a few pixels.
 FINE_STEP, COARSE_STEP = 2**-12, 2**-5
 
 
-def exportable(network: nn.Module, precision: str = "float32") -> nn.Module:
+def exportable(network: nn.Module, precision: str = "float32", moments: bool = False) -> nn.Module:
     """Have a network compute in a form that torch.export takes, in place; its state_dict stays. Returns the network.
 
     precision  float32 | float16, in which then convolutions, and nothing else, compute | int8, which is left to others,
                but for the noise
+    moments    whether instance norms are means of values and of their squares, for runtimes that have no instance norm
     """
-    classes = SYMBOLIC | (HALF if precision == "float16" else {})
+    classes = SYMBOLIC | (HALF if precision == "float16" else {}) | (MOMENTS if moments else {})
     for module in network.modules():
         module.__class__ = classes.get(type(module), type(module))
         if isinstance(module, Noise):
@@ -68,13 +69,21 @@ class HalfConv2d(nn.Conv2d):
         return super()._conv_forward(x.half(), weight.half(), bias.half()).float()
 
 
+class MomentsNorm(InstanceNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean((2, 3), keepdim=True)
+        deviation = ((centred * centred).mean((2, 3), keepdim=True) + self.eps).rsqrt()
+        return centred * (deviation * self.weight[:, None, None]) + self.bias[:, None, None]
+
+
 SYMBOLIC = {Noise: SymbolicNoise, TransformerNet: SymbolicTransformerNet}
 HALF = {nn.Conv2d: HalfConv2d}
+MOMENTS = {InstanceNorm: MomentsNorm}
 
 
 def symbolic_reflection(size: int, before: int, after: int) -> Tensor:
     """transformer_net.reflection_indices of a symbolic size."""
-    period = torch.full((1,), torch.sym_max(2 * (size - 1), 1))
+    period = torch.scalar_tensor(torch.sym_max(2 * (size - 1), 1), dtype=torch.long)
     index = torch.arange(-before, size + after) % period
     return torch.minimum(index, period - index)
 
@@ -101,3 +110,13 @@ class PictureNet(nn.Module):
             stylized = self.network(images)
         stylized = stylized.clamp(0, 1)
         return (stylized * 255).round().to(torch.uint8).permute(0, 2, 3, 1) if self.integer else stylized
+
+
+class LevelsNet(PictureNet):
+    """What Core ML makes images of: (B, 3, H, W) in [0, 1] to levels of 255."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__(network, integer=False)
+
+    def forward(self, images: Tensor, mixture: Tensor | None = None) -> Tensor:
+        return (255 * super().forward(images, mixture)).round()

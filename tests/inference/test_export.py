@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from fast_style.commands.export import export
 from fast_style.errors import FastStyleError
 from fast_style.inference import export as exporting
 from fast_style.inference.export import compact, export_program, onnx_file, torch_file
+from fast_style.inference.phones import executorch_program
 from fast_style.inference.stylize import stylize
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import TransformerNet
@@ -74,7 +76,7 @@ def test_onnx_of_several_styles(run, release, several, tmp_path, capsys):
 
 def test_torch_and_integers(network, monkeypatch):
     """One program: as torch.export has it, the same picture; in 8 bits, nearly."""
-    program = export_program(network, "float32", False)
+    program = export_program(network, "torch", "float32", False)
     loaded = torch.export.load(io.BytesIO(torch_file(program))).module()
     for size in ((64, 64), (37, 50), (1, 1)):
         images = torch.rand(3, 3, *size)
@@ -89,6 +91,45 @@ def test_torch_and_integers(network, monkeypatch):
     painted = onnxruntime.InferenceSession(file).run(None, {"images": images.numpy()})[0]
     difference = np.abs(painted - stylize(network, images).numpy())
     assert 0 < difference.mean() < 0.1
+
+
+def test_executorch_of_several_styles(run, release, several, tmp_path, capsys):
+    """Bytes in, bytes out, in any mixture, up to a size; what the command compares is what the file paints."""
+    pytest.importorskip("executorch", reason="pip install -e '.[executorch]'")
+    styles = [{"name": name} for name in several.names]
+    run("format=executorch", "uint8=true", "max_size=64", ckpt=release(several, task="multi_style", styles=styles))
+    said = capsys.readouterr().out
+    assert "1 x 64x64: at most" in said and "wrote" in said
+    file = (tmp_path / "model.pte").read_bytes()
+    assert b"XnnpackBackend" in file
+    program = executorch_program(file)
+    assert program.load_method("styles").execute([]) == ["day, night, identity"]
+    method, mixture = program.load_method("forward"), several.mixture({"day": 0.3, "night": 0.7}, 0.8)
+    for height, width in ((64, 64), (37, 50), (1, 1)):
+        images = torch.randint(0, 256, (1, height, width, 3), dtype=torch.uint8)
+        painted = method.execute((images, mixture))[0]
+        expected = stylize(several.transformer_for({"day": 0.3, "night": 0.7}, 0.8), images.permute(0, 3, 1, 2) / 255)
+        assert painted.dtype == torch.uint8 and expected.std() > 0.05, "a picture, not a flat one"
+        torch.testing.assert_close(painted.float(), 255 * expected.permute(0, 2, 3, 1), rtol=0, atol=1)
+
+
+@pytest.mark.parametrize("integer", [True, False], ids=["images", "arrays"])
+def test_core_ml(run, tmp_path, capsys, integer):
+    """What it says of itself; what it paints can be seen on macOS, where the command itself compares it."""
+    coremltools = pytest.importorskip("coremltools", reason="pip install -e '.[coreml]'")
+    run("format=coreml", f"uint8={integer}", "max_size=300")
+    said = capsys.readouterr().out
+    assert ("not checked" in said) != (sys.platform == "darwin") and "wrote" in said
+    specification = coremltools.models.MLModel(str(tmp_path / "model.mlpackage"), skip_model_load=True).get_spec()
+    (given,), (painted,) = specification.description.input, specification.description.output
+    assert (given.name, painted.name) == ("images", "stylized")
+    if integer:
+        assert given.type.imageType.colorSpace == painted.type.imageType.colorSpace == 20, "RGB"
+        limits = given.type.imageType.imageSizeRange
+        ranges = [limits.heightRange, limits.widthRange]
+    else:
+        ranges = given.type.multiArrayType.shapeRange.sizeRanges[2:]
+    assert [(one.lowerBound, one.upperBound) for one in ranges] == [(1, 300), (1, 300)]
 
 
 def test_weights_of_release_files_are_stored_as_they_hold_them():
@@ -118,8 +159,10 @@ def test_weights_of_release_files_are_stored_as_they_hold_them():
 
 @pytest.mark.parametrize("overrides, message", [
     (("format=torch", "precision=int8"), "precision=int8: only with format=onnx"),
+    (("format=executorch", "precision=float16"), "precision=float16: only with format=onnx or torch or coreml"),
     (("format=torch", "output=model.onnx"), "ends in .pt2"),
-    (("format=tensorrt",), "format=tensorrt: choose from onnx, torch"),
+    (("format=onnx", "max_size=512"), "max_size=512: format=onnx takes any size; only executorch and coreml do not"),
+    (("format=tensorrt",), "format=tensorrt: choose from onnx, torch, executorch, coreml"),
     (("ckpt=nowhere.safetensors",), "no such file"),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_refused(run, overrides, message):
@@ -132,6 +175,12 @@ def test_what_is_not_installed_is_named(run, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None if name == "onnxscript" else found(name))
     with pytest.raises(FastStyleError, match="format=onnx needs onnxscript: pip install onnx onnxscript onnxruntime"):
         run()
+
+
+def test_core_ml_takes_one_style(run, release, several):
+    ckpt = release(several, task="multi_style", styles=[{"name": name} for name in several.names])
+    with pytest.raises(FastStyleError, match="has several styles: format=coreml takes models of one"):
+        run("format=coreml", ckpt=ckpt)
 
 
 def test_models_of_other_tasks_are_refused(run, tmp_path):

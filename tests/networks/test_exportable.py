@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fast_style.networks.exportable import exportable, in_steps
-from fast_style.networks.transformer_net import Noise, TransformerNet
+from fast_style.networks.transformer_net import InstanceNorm, Noise, TransformerNet
 
 MODELS = {
     "slim": {"kernel_sizes": (9, 3), "upsampling": "bilinear", "noise": True, "skips": True, "margin": 10},
@@ -47,6 +47,16 @@ def test_convolutions_in_float16_paint_nearly_the_same():
     assert exported(images).dtype == torch.float32
     difference = (exported(images) - network(images)).abs()
     assert 1e-5 < difference.max() < 0.02 and difference.mean() < 0.002
+
+
+@torch.no_grad()
+def test_norms_as_means():
+    norm, x = InstanceNorm(4).double(), 3 * torch.rand(2, 4, 7, 5, dtype=torch.double) - 9
+    norm.weight.copy_(torch.rand(4)), norm.bias.copy_(torch.rand(4))
+    expected = norm(x)
+    exported = exportable(norm, moments=True)
+    assert type(exported) is not InstanceNorm
+    torch.testing.assert_close(exported(x), expected, rtol=0, atol=1e-12)
 
 
 def test_steps_of_noise():
