@@ -84,7 +84,7 @@ MOMENTS = {InstanceNorm: MomentsNorm}
 def symbolic_reflection(size: int, before: int, after: int) -> Tensor:
     """transformer_net.reflection_indices of a symbolic size."""
     period = torch.scalar_tensor(torch.sym_max(2 * (size - 1), 1), dtype=torch.long)
-    index = torch.arange(-before, size + after) % period
+    index = torch.arange(-before, size + after).abs() % period  # not all runtimes take the remainder of less than 0
     return torch.minimum(index, period - index)
 
 
