@@ -36,9 +36,9 @@ def write_pictures(output: Path, photos: list[Path], paintings: list[Path], mode
     """Fill a folder with pictures to learn styles from, a name each. Raises FastStyleError."""
     output.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
-    for path in [*bundled_styles().values(), *paintings]:
+    for number, path in enumerate([*bundled_styles().values(), *paintings]):  # two may have one name
         for copy in range(REPEATED):
-            shutil.copyfile(path, output / f"{path.stem}_{copy}{path.suffix}")
+            shutil.copyfile(path, output / f"{number}_{path.stem}_{copy}{path.suffix}")
 
     def drawn(number: int) -> list[Path]:
         return [photos[index] for index in generator.permutation(len(photos))[:number]]

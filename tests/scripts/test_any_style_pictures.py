@@ -25,9 +25,10 @@ def test_pictures(photo, tmp_path, monkeypatch):
     monkeypatch.setattr(any_style, "PAINTED", 2)
     monkeypatch.setattr(any_style, "bundled_styles", dict)
     monkeypatch.setattr(any_style, "numbered_painting", lambda seed, number: Image.new("RGB", (8, 8)))
-    any_style.write_pictures(tmp_path / "out", photos, [painting], [model], 1)
+    namesake = photo(tmp_path / "other" / "own.png", 42, 50, seed=9)
+    any_style.write_pictures(tmp_path / "out", photos, [painting, namesake], [model], 1)
     found = Counter(path.stem.rpartition("_")[0] for path in (tmp_path / "out").iterdir())
-    assert found == {"own": 8, "photo": 3, "model": 2, "random": 1}
+    assert found == {"0_own": 8, "1_own": 8, "photo": 3, "model": 2, "random": 1}
     assert min(Image.open(tmp_path / "out" / "photo_0.jpg").size) == 32
 
 
