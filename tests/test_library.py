@@ -132,9 +132,11 @@ def test_the_example_of_the_readme_runs(tmp_path, photo, monkeypatch, capsys):
     assert "run/model.safetensors" in capsys.readouterr().out
 
 
-def test_importing_the_package_costs_nothing():
-    code = "import sys, fast_style; sys.exit('torch' in sys.modules or 'pytorch_lightning' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+def test_importing_the_package_costs_nothing_and_a_picture_waits_for_torch_alone():
+    code = "import sys, fast_style; late = {'torch', 'torchvision', 'pytorch_lightning'}; print(late & {*sys.modules})"
+    code += "\nimport fast_style.commands.infer; print(late & {*sys.modules})"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout.splitlines() == ["set()", "{'torch'}"]
 
 
 MY_NETWORK = """

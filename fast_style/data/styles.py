@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
-from torchvision.transforms.v2.functional import adjust_contrast, adjust_hue, adjust_saturation
 
 from fast_style.data.images import (
     ImageError,
@@ -133,24 +131,6 @@ def read_style_image(path: Path, style_size: int) -> Tensor:
 def read_style_images(paths: Sequence[Path], style_size: int) -> list[Tensor]:
     """The pictures of one style, each as `read_style_image` reads it: their shapes differ."""
     return [read_style_image(path, style_size) for path in paths]
-
-
-def style_crop(path: Path, style_size: int, size: int, generator: np.random.Generator) -> Tensor:
-    """A random part of a picture as a style of its own, (1, 3, size, size) at most: strokes from 0.7 to 1.3 times as
-    large as at `style_size`, mirrored or not, half of them in other colours. Raises StyleError."""
-    picture = read_style_image(path, max(size, round(style_size * generator.uniform(0.7, 1.3))))
-    height, width = (min(size, side) for side in picture.shape[-2:])
-    sides = zip(picture.shape[-2:], (height, width), strict=True)
-    top, left = (generator.integers(side - part + 1) for side, part in sides)
-    crop = picture[..., top : top + height, left : left + width]
-    if generator.random() < 0.5:
-        crop = crop.flip(-1)
-    if generator.random() < 0.5:
-        crop = adjust_hue(crop, generator.uniform(-0.5, 0.5))
-        crop = adjust_saturation(crop, generator.uniform(0.4, 1.4))
-        crop = adjust_contrast(crop, generator.uniform(0.7, 1.3))
-        crop = crop.clamp(0, 1) ** np.exp(generator.uniform(-0.4, 0.4))
-    return crop
 
 
 def enlargement(path: Path, style_size: int) -> str | None:

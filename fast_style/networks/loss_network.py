@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights, VGG19_Weights
 
 from fast_style import keys
 from fast_style.errors import FastStyleError
@@ -21,13 +20,13 @@ from fast_style.networks.fast_layers import padded_conv
 IMAGENET_MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CAFFE_MEAN_STD = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
 
-# Convolutions per block (Simonyan & Zisserman 2015, table 1, columns D and E), weights, normalisation of RGB.
+# Convolutions per block (Simonyan & Zisserman 2015, table 1, columns D and E), torchvision's weights, normalisation.
 VGGS = {
-    "vgg16": ((2, 2, 3, 3, 3), VGG16_Weights.IMAGENET1K_V1, IMAGENET_MEAN_STD),
+    "vgg16": ((2, 2, 3, 3, 3), "VGG16_Weights.IMAGENET1K_V1", IMAGENET_MEAN_STD),
     # The original Caffe network of Simonyan & Zisserman, which Johnson et al. and Gatys et al. used: its inputs, and
     # so its activations, are on a 0-255 scale.
-    "vgg16_caffe": ((2, 2, 3, 3, 3), VGG16_Weights.IMAGENET1K_FEATURES, CAFFE_MEAN_STD),
-    "vgg19": ((2, 2, 4, 4, 4), VGG19_Weights.IMAGENET1K_V1, IMAGENET_MEAN_STD),
+    "vgg16_caffe": ((2, 2, 3, 3, 3), "VGG16_Weights.IMAGENET1K_FEATURES", CAFFE_MEAN_STD),
+    "vgg19": ((2, 2, 4, 4, 4), "VGG19_Weights.IMAGENET1K_V1", IMAGENET_MEAN_STD),
     "vgg19_caffe": ((2, 2, 4, 4, 4), None, CAFFE_MEAN_STD),
 }
 BGR = ("vgg19_caffe",)  # whose weights take blue first, as Caffe's did
@@ -223,7 +222,9 @@ def _vgg_state_dict(name: str, path: str | None) -> dict[str, Tensor]:
     if path is None and VGGS[name][1] is None:
         raise LossNetworkError(f"loss_network={name} needs loss_network.weights=FILE")
     if path is None:
-        url = VGGS[name][1].url
+        from torchvision.models import get_weight  # takes a second to import, which most commands need not wait for
+
+        url = get_weight(VGGS[name][1]).url
         try:
             return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True)
         except (OSError, RuntimeError) as error:

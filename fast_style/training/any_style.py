@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor
-from torchvision.transforms.v2.functional import resize
+from torchvision.transforms.v2.functional import adjust_contrast, adjust_hue, adjust_saturation, resize
 
-from fast_style.data.styles import StyleError, file_sha256, find_styles, read_style_image, style_crop
+from fast_style.data.styles import StyleError, file_sha256, find_styles, read_style_image
 from fast_style.inference.stylize import stylize_files
 from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.loss_network import load_loss_network
@@ -152,3 +152,21 @@ class AnyStyle(ManyStyles):
             "Stylise a photo of your own by a painting of your own:\n\n  "
             f"{infer_command(model, 'input=photo.jpg', 'style.image=painting.jpg')}"
         )
+
+
+def style_crop(path: Path, style_size: int, size: int, generator: np.random.Generator) -> Tensor:
+    """A random part of a picture as a style of its own, (1, 3, size, size) at most: strokes from 0.7 to 1.3 times as
+    large as at `style_size`, mirrored or not, half of them in other colours. Raises StyleError."""
+    picture = read_style_image(path, max(size, round(style_size * generator.uniform(0.7, 1.3))))
+    height, width = (min(size, side) for side in picture.shape[-2:])
+    sides = zip(picture.shape[-2:], (height, width), strict=True)
+    top, left = (generator.integers(side - part + 1) for side, part in sides)
+    crop = picture[..., top : top + height, left : left + width]
+    if generator.random() < 0.5:
+        crop = crop.flip(-1)
+    if generator.random() < 0.5:
+        crop = adjust_hue(crop, generator.uniform(-0.5, 0.5))
+        crop = adjust_saturation(crop, generator.uniform(0.4, 1.4))
+        crop = adjust_contrast(crop, generator.uniform(0.7, 1.3))
+        crop = crop.clamp(0, 1) ** np.exp(generator.uniform(-0.4, 0.4))
+    return crop

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from fast_style.data.images import read_image, resize_short_side
 from fast_style.errors import FastStyleError
 from fast_style.losses import gram_matrix, relative_error
-from fast_style.networks import loss_network
 from fast_style.networks.loss_network import (
     LOSS_NETWORKS,
     LossNetworkError,
@@ -222,8 +222,7 @@ def torch_home(tmp_path, monkeypatch):
 
 
 def set_url(monkeypatch, url):
-    blocks, _, normalisation = loss_network.VGGS["vgg16"]
-    monkeypatch.setitem(loss_network.VGGS, "vgg16", (blocks, SimpleNamespace(url=url), normalisation))
+    monkeypatch.setattr(torchvision.models, "get_weight", lambda name: SimpleNamespace(url=url))
 
 
 def test_weights_are_downloaded_once(vgg, serve, torch_home, tmp_path, monkeypatch):

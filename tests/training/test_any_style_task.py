@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from fast_style import FastStyleError, Stylizer
 from fast_style.checkpoint import load_network, read_metadata
-from fast_style.data.styles import bundled_styles, read_style_images, style_crop
+from fast_style.data.styles import bundled_styles, read_style_images
 from fast_style.inference.first_guess import STYLE_SIZE, predicted
+from fast_style.training.any_style import style_crop
 from fast_style.training.warm_start import initial_state
 
 TASK = ("task=any_style", "styles=[mosaic,woodcut,ink_wash,composition,great_wave]", "init_from=null")
