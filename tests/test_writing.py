@@ -82,22 +82,19 @@ def test_training_writes_nothing_elsewhere(train_in_process, monkeypatch):
     assert not [path for path in folder.rglob(".*") if path.is_file()]
 
 
-def test_a_disk_that_fills_up_leaves_the_model(run, photo, tmp_path):
+def test_a_disk_that_fills_up_leaves_the_model(run, train_in_process, photo, tmp_path):
     """The real command: room for the release file, but not for another last.ckpt, which is three times as large."""
     options = (
-        *TINY_RUN,
         "model.channels=[16,32]",
         f"photo={photo(tmp_path / 'photo.png', 8, 8)}",
         "checkpoint_every=2",
     )
-    folder = tmp_path / "run"
-    first = run("train.py", *options, "max_steps=2", f"hydra.run.dir={folder}")
-    assert first.returncode == 0, first.stderr
+    folder = train_in_process("run", *options, "max_steps=2")
     sizes = [(folder / name).stat().st_size for name in ("model.safetensors", "last.ckpt")]
     assert 2 * sizes[0] < sizes[1]
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (sum(sizes) // 2,) * 2)
     again = ("max_steps=6", f"ckpt_path={folder / 'last.ckpt'}", f"hydra.run.dir={folder}")
-    full = run("train.py", *options, *again, preexec_fn=limit)
+    full = run("train.py", *TINY_RUN, *options, *again, preexec_fn=limit)
     assert full.returncode == 1 and "Traceback" not in full.stderr
     (line,) = (line for line in full.stderr.splitlines() if line.startswith("error: "))
     assert f"{folder}/last.ckpt: File too large" in line and f"{folder}/model.safetensors" in line
