@@ -1,4 +1,4 @@
-"""How good pictures are: style, content and tone, seen by a loss network they were not trained with.
+"""How good pictures are: style, content, tone, contrast and chroma, seen by a loss network they were not trained with.
 
     python -m benchmarks.quality --ckpt model.safetensors --photos FOLDER --vgg16 vgg16_caffe.pth
     python -m benchmarks.quality --pictures painting.jpg,photo.jpg,picture.jpg --vgg16 vgg16_caffe.pth
@@ -8,6 +8,8 @@ Of painting, photo and picture, all reduced to a short side of 384 px:
            and relu4_3 of VGG-16 (Simonyan and Zisserman 2015, the Caffe weights), as in Johnson et al. 2016
   content  relative squared error of the features at relu3_3 against the photo's
   tone     correlation of the luminance of photo and picture, in blocks of a 24th of the short side
+  contrast deviation of the luminance over all pixels, as a share of the painting's
+  chroma   the same of what the luminance leaves of red, green and blue: a dull picture has less than 1
 Without the file its low-rank factors that ship judge: a model trained with them is then judged by its teacher. The
 unstylised photos are measured too, as the zero of the style scale.
 """
@@ -31,7 +33,7 @@ from fast_style.data.styles import find_styles, style_pictures
 from fast_style.errors import FastStyleError, exit_on_error
 from fast_style.hardware import describe_device
 from fast_style.inference.stylize import stylize
-from fast_style.losses import gram_matrix, relative_error, tone_error
+from fast_style.losses import gram_matrix, luminance, relative_error, tone_error
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
 
@@ -49,7 +51,8 @@ class Judge:
     @torch.no_grad()
     def __call__(self, paintings: Sequence[Tensor], photo: Tensor, picture: Tensor) -> dict[str, float]:
         photo, picture = (resized(image, judged_size(photo)) for image in (photo, picture))
-        of_each = [self.network(resized(one, judged_size(one)), STYLE_LAYERS) for one in paintings]
+        paintings = [resized(one, judged_size(one)) for one in paintings]
+        of_each = [self.network(one, STYLE_LAYERS) for one in paintings]
         wanted = {name: sum(gram_matrix(maps[name]) for maps in of_each) / len(of_each) for name in STYLE_LAYERS}
         found = self.network(picture)
         errors = [relative_error(gram_matrix(found[name]), wanted[name]) for name in STYLE_LAYERS]
@@ -58,7 +61,20 @@ class Judge:
             "style": float(torch.cat(errors).mean()),
             "content": float(content),
             "tone": float(1 - tone_error(picture, photo)),
+            "contrast": contrast(picture) / statistics.mean(map(contrast, paintings)),
+            "chroma": chroma(picture) / statistics.mean(map(chroma, paintings)),
         }
+
+
+def contrast(image: Tensor) -> float:
+    """Deviation of the luminance of an image (1, 3, H, W) in [0, 1]."""
+    return float(luminance(image).std(correction=0))
+
+
+def chroma(image: Tensor) -> float:
+    """Deviation of what is left of an image (1, 3, H, W) in [0, 1] without its luminance."""
+    left = image - luminance(image)
+    return float(left.var((-2, -1), correction=0).sum().sqrt())
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:

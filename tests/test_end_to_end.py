@@ -845,6 +845,14 @@ def test_judging(run, shared, trained, tmp_path):
     assert [result["pictures"][0][name] for name in ("style", "content", "tone")] == pytest.approx(
         [0.42, 0.91, 0.88], abs=0.02
     )
+    spreads = []
+    for path in (published[2], published[0]):
+        colors = np.asarray(Image.open(path).resize((400, 300))).reshape(-1, 3) / 255
+        light = colors @ [0.299, 0.587, 0.114]
+        spreads.append(np.array([light.std(), (colors - light[:, None]).var(0).sum() ** 0.5]))
+    assert [result["pictures"][0][name] for name in ("contrast", "chroma")] == pytest.approx(
+        spreads[0] / spreads[1], abs=0.06
+    )
     (model,) = result["models"]
     assert model["photos as output"]["content"] == 0 < model["content"]
     assert model["photos as output"]["tone"] == pytest.approx(1, abs=0.01) and model["photos as output"]["style"] > 0
