@@ -131,7 +131,6 @@ class Style:
     name: Text
     image: Any = shape(optional(texts))
     style_size: int = at_least(1)
-    weight: Number = at_least(0)
     original: bool
     original_url: Text | None
     original_sha256: Text | None

@@ -93,9 +93,6 @@ def test_every_choice_composes(resolved, path):
     assert set(own) - {"defaults"} <= set(config[group])
     default = resolved()
     assert config.keys() == default.keys()
-    if group == "style":
-        assert config["objective"]["style_weight"] == config["style"]["weight"], "what suits the painting"
-        config["objective"]["style_weight"] = default["objective"]["style_weight"]
     assert all(config[key] == default[key] for key in config.keys() - {group, "run_dir"}), "nothing else changes"
 
 
@@ -353,7 +350,7 @@ def test_styles_are_arguments_of_the_finder(resolved, path):
     assert resolved(f"style={path.stem}", "style.image=a/my_cat.jpg")["style"]["name"] == "my_cat"
     several = resolved(f"style={path.stem}", "style.image=[a/my_cat.jpg,b.jpg]")["style"]
     assert several["name"] == "my_cat_and_others" and several["image"] == ["a/my_cat.jpg", "b.jpg"]
-    assert set(config) == arguments(find_style_images) | {"style_size", "weight"}
+    assert set(config) == arguments(find_style_images) | {"style_size"}
 
 
 @pytest.mark.parametrize("path", files_of("data"), ids=relative)

@@ -228,7 +228,7 @@ def perceptual_loss(vgg, compose_config):
     """perceptual_loss(network, *overrides) -> the loss of a config, the objective as plain data, the weights file."""
 
     def build(network, *overrides, style_image=STYLE):
-        objective = OmegaConf.to_container(compose_config("train", *overrides).objective, resolve=True)
+        objective = OmegaConf.to_container(compose_config("train", *overrides).objective)
         path = vgg("tiny_vgg16")[1]
         layers = [*objective["content_layers"], *objective["style_layers"]]
         style_images = style_image if isinstance(style_image, list) else [style_image]

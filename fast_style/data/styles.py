@@ -113,7 +113,7 @@ def find_styles(styles: Sequence[str] | Mapping[str, str | Sequence[str]] | str 
 
 def style_pictures(style: dict) -> list[Path]:
     """Paths of the pictures that a config's section `style` means. Raises StyleError."""
-    return find_style_images(**{key: value for key, value in style.items() if key not in ("style_size", "weight")})
+    return find_style_images(**{key: value for key, value in style.items() if key != "style_size"})
 
 
 def read_style_image(path: Path, style_size: int) -> Tensor:

@@ -25,14 +25,13 @@ CONFIGS = sorted((ROOT / "configs/style").glob("*.yaml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_ships_with_a_picture(path):
     config = yaml.safe_load(path.read_text()) | {"name": path.stem}
-    style_size, weight = config.pop("style_size"), config.pop("weight")
+    style_size = config.pop("style_size")
     (study,) = find_style_images(**config)
     assert study.stem == path.stem and study.is_relative_to(ROOT / "fast_style" / "assets")
     with Image.open(study) as picture:
         assert min(picture.size) >= 640 and picture.mode == "RGB"
     style_image = read_style_image(study, style_size)
     assert style_image.shape[:2] == (1, 3) and min(style_image.shape[2:]) == style_size
-    assert weight == {"great_wave": 0.5, "ink_wash": 0.5}.get(path.stem, 1), "what ships was trained with it"
     assert 0 <= style_image.min() and style_image.max() <= 1 and style_image.std() > 0.05
 
 
