@@ -281,6 +281,7 @@ class Infer:
     upscale: Text | None
     max_size: int | None = at_least(1)
     stroke_size: Any = shape(optional(longest_side))
+    steady: bool | str = choice("auto", True, False)
     tile: Any = shape(tile_side)
     max_memory: Any = shape(optional(amount))
     count: int | None = at_least(1)

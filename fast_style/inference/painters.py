@@ -17,7 +17,7 @@ from fast_style.networks.upscaler import Upscaler
 
 def check_meaning(config: dict, network: nn.Module, ckpt: str) -> None:
     """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
-    painting = ("style", "strength", "mask", "preserve_color", "upscale", "stroke_size")
+    painting = ("style", "strength", "mask", "preserve_color", "upscale", "stroke_size", "steady")
     if isinstance(network, Upscaler):
         kind, foreign = "enlarges each photo in one way", ("count", "seed", "size", *painting)
     elif not isinstance(network, TextureGenerator):
@@ -27,7 +27,7 @@ def check_meaning(config: dict, network: nn.Module, ckpt: str) -> None:
     else:
         kind, foreign = "draws textures from noise alone", ("input", "max_size", *painting)
     chosen = {key for key, value in config.items() if value is not None and value is not False}
-    chosen -= {"stroke_size"} if config["stroke_size"] == "auto" else set()
+    chosen -= {key for key in ("stroke_size", "steady") if config[key] == "auto"}
     if "upscale" in chosen and "stroke_size" in chosen:
         raise FastStyleError(
             f"stroke_size={config['stroke_size']}: upscale= makes strokes large already, give one of them"
