@@ -19,6 +19,7 @@ KEPT = 0.85  # of what comes of it, the share that is the picture before
 SETTLING = 3  # times that the first picture of a clip is painted over itself, else the first frames would change
 MISFIT = 0.05  # how far the photo before, moved, may be from the photo, of 1: root mean square of a neighbourhood
 NEIGHBOURHOOD = 9  # pixels
+SMALLEST = 32  # side that the search takes: below 12 OpenCV crashes
 
 
 def load_cv2():
@@ -94,9 +95,11 @@ def moved(picture: Tensor, before: Tensor, photo: Tensor, flow) -> tuple[Tensor,
     holds, (H, W) in [0, 1]; flow is OpenCV's."""
     cv2 = load_cv2()
     now, was, picture = (image.permute(1, 2, 0).contiguous().numpy() for image in (photo, before, picture))
-    greys = (cv2.cvtColor((image * 255).round().astype(np.uint8), cv2.COLOR_RGB2GRAY) for image in (now, was))
     height, width = now.shape[:2]
-    columns, rows = np.moveaxis(flow.calc(*greys, None), -1, 0) + np.indices((height, width), np.float32)[::-1]
+    border = 0, max(0, SMALLEST - height), 0, max(0, SMALLEST - width), cv2.BORDER_REPLICATE
+    greys = (cv2.cvtColor((image * 255).round().astype(np.uint8), cv2.COLOR_RGB2GRAY) for image in (now, was))
+    motion = flow.calc(*(cv2.copyMakeBorder(grey, *border) for grey in greys), None)[:height, :width]
+    columns, rows = np.moveaxis(motion, -1, 0) + np.indices((height, width), np.float32)[::-1]
     was, picture = (
         cv2.remap(image, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE) for image in (was, picture)
     )

@@ -62,6 +62,8 @@ def test_equal_frames_and_other_sizes():
     pictures = brush(torch.stack([a, a, b, b]))
     assert torch.equal(pictures[0], pictures[1]) and torch.equal(pictures[2], pictures[3])
     assert brush(smooth(0, (40, 48))[None]).shape == (1, 3, 40, 48)
+    for size in [(1, 1), (3, 90), (90, 3), (11, 11)]:  # below 12 pixels OpenCV's search crashes
+        assert brush(torch.rand(2, 3, *size)).shape == (2, 3, *size)
 
 
 def test_texture_of_the_screen_goes_along():
