@@ -93,6 +93,24 @@ class Enlarged(nn.Module):
         return self.upscaler(painted)[..., :height, :width]
 
 
+class PaintedOver(nn.Module):
+    """What a network paints of a photo into which some of its picture is mixed: it finds its strokes there, and paints
+    them again, bolder.
+
+    share  of the picture, in [0, 1]; 0 is painting once
+    """
+
+    def __init__(self, network: nn.Module, share: float):
+        super().__init__()
+        self.network, self.share = network, share
+
+    def forward(self, content_images: Tensor) -> Tensor:
+        return self.network(self.mix(content_images, self.network(content_images)))
+
+    def mix(self, content_images: Tensor, painted: Tensor) -> Tensor:
+        return torch.lerp(content_images, painted.to(content_images.dtype).clamp(0, 1), self.share)
+
+
 class PreservedColor(Combined):
     """What a network paints of a photo, in the photo's own colours: only the luma is painted.
 
@@ -116,12 +134,9 @@ def has_identity(network: nn.Module) -> bool:
 
 
 def fallback(network: nn.Module, strength: float) -> str | None:
-    """One line if a network has no way of its own to a strength, and pixels are blended instead. Raises FastStyleError
-    for more than they have."""
-    if strength == 1 or has_identity(network):
+    """One line if a network has no way of its own to a strength below 1, and pixels are blended instead."""
+    if strength >= 1 or has_identity(network):
         return None
-    if strength > 1:
-        raise FastStyleError(f"strength={strength:g}: at most 1, since the model has learnt no identity to go on from")
     return f"strength={strength:g}: the model has learnt no identity, so photo and picture are blended pixel by pixel"
 
 
@@ -140,7 +155,8 @@ def painter(
 
     network      what a release file holds
     names        of its styles
-    network_for  what paints all of a photo in a style: the second argument is a strength if it has an identity, else 1
+    network_for  what paints all of a photo in a style: the second argument is a strength if it has an identity, else 1,
+                 and what is more paints over the picture
     mask         (1, h, w) in [0, 1], or one for each of several styles, which are then no `style`
     preserve_color  whether the photo's colours stay, and only its luma is painted
     upscaler     enlarges what is painted of a copy of the photo that is so many times smaller
@@ -148,7 +164,7 @@ def painter(
                  upscaler makes strokes large; None: the photo itself
     Raises FastStyleError.
     """
-    parameters, opacity = (strength, 1.0) if has_identity(network) else (1.0, strength)
+    parameters, opacity = (strength, 1.0) if has_identity(network) else (1.0, min(strength, 1.0))
     if isinstance(mask, Mapping):
         if style is not None:
             raise FastStyleError(f"style={style}: mask= of several styles names them, give no style= beside it")
@@ -157,6 +173,8 @@ def painter(
         networks, masks = [network_for(name, parameters) for name in mask], list(mask.values())
     else:
         networks, masks = [network_for(style, parameters)], [torch.ones(1, 1, 1) if mask is None else mask]
+    if strength > 1 and not has_identity(network):
+        networks = [PaintedOver(one, strength - 1) for one in networks]
     if upscaler is not None:
         networks = [Enlarged(one, upscaler) for one in networks]
     if stroke_size == "auto":

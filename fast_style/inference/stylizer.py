@@ -119,8 +119,9 @@ class Stylizer:
 
         style     of a model of several styles: a name, or weights by name
         max_size  a longest side that files, bytes and PIL images are shrunk to first
-        strength  from 0, the photo, to 1, the style, and to 1.5 for a model that has learnt an identity beside its
-                  styles. For another, photo and picture are blended pixel by pixel, with a warning.
+        strength  from 0, the photo, to 1, the style, and to 1.5. A model that has learnt an identity beside its styles
+                  goes along its parameters. Of another, photo and picture are blended pixel by pixel below 1, with a
+                  warning, and above it the picture is painted over.
         mask      where to paint: a picture that is white there, of any size and with any greys, or one for each style
                   by its name. Arrays and tensors may also be (H, W), and of booleans.
         preserve_color  whether the photo's colours stay, and only its luma is painted

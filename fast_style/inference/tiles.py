@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fast_style.errors import FastStyleError
 from fast_style.hardware import autocast
-from fast_style.inference.blending import Combined
+from fast_style.inference.blending import Combined, PaintedOver
 from fast_style.inference.strokes import Strokes, pooled, pooling, without
 from fast_style.inference.windows import Window, cut, windows
 from fast_style.networks.fast_layers import moments
@@ -223,6 +223,10 @@ class Painting:
                 return refined(without(sketch, self.smaller(again, small))).plus(again)
             case Strokes() as strokes:
                 return self.of(image, strokes.network)
+            case PaintedOver() as twice:
+                once = self.of(image, twice.network)
+                mixed = LazyMap(image.size, 1, lambda window: twice.mix(image.read(window), once.read(window)))
+                return self.of(mixed, twice.network)
             case TransformerNet() as transformer:
                 return self.transformed(transformer, image)
 
@@ -341,8 +345,8 @@ def tileable(network: nn.Module) -> bool:
     match network:
         case Combined() as combined:
             return all(map(tileable, combined.networks))
-        case Strokes() as strokes:
-            return tileable(strokes.network)
+        case Strokes() | PaintedOver() as one:
+            return tileable(one.network)
     return isinstance(network, TransformerNet)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fast_style.errors import FastStyleError
 from fast_style.inference import stylize as stylizing
-from fast_style.inference.blending import Blend, PreservedColor, Weakened
+from fast_style.inference.blending import Blend, PaintedOver, PreservedColor, Weakened
 from fast_style.inference.strokes import Strokes
 from fast_style.inference.stylize import stylize, stylize_files
 from fast_style.inference.tiles import File, pick_tile, stylize_in_tiles, tileable
@@ -64,6 +64,8 @@ def test_everything_that_combines_networks():
         PreservedColor(Blend([Strokes(a, 40), b], masks, 0.8)),
         Strokes(Weakened(a, b, 0.5), 20),
         Strokes(a, 100),
+        PreservedColor(PaintedOver(a, 0.4)),
+        Strokes(PaintedOver(b, 0.3), 40),
     ):
         assert tileable(combined)
         found = stylize_in_tiles(combined, image, 32) / 255

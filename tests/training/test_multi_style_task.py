@@ -141,8 +141,6 @@ def test_strength_and_masks_of_a_model_of_one_style(trained, run_here, photo, tm
         for name in ("", "_starry_night", "_starry_night_strength_0.5_masked")
     )
     np.testing.assert_allclose(mixed, 0.9 * before + 0.1 * style, atol=0.6)
-    finished = run_here("infer.py", *options, "strength=1.2")
-    assert finished.returncode == 1 and "strength=1.2: at most 1, since the model" in finished.stderr
 
 
 def test_a_share_of_the_images_teaches_the_identity(compose_config, tmp_path):
