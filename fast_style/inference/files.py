@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rich.progress import track
 from torch import nn
@@ -125,8 +125,9 @@ def name_outputs(
         if output is None:
             outputs[path] = path.with_name(styled)
         else:
-            name = path.relative_to(root).with_name(styled if several else stem + suffix)
-            outputs[path] = located(output) / name.as_posix()
+            # Not UPath.with_name, which doubles relative names of a single part: a.png becomes a.pnga.png.
+            name = PurePosixPath(path.relative_to(root).as_posix()).with_name(styled if several else stem + suffix)
+            outputs[path] = located(output) / str(name)
         if outputs[path].resolve() == path.resolve():
             raise FastStyleError(f"output={output} would overwrite {path}: give another folder")
     return outputs
