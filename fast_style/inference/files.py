@@ -69,6 +69,8 @@ def find_inputs(pattern: str) -> tuple[list[Path], Path, str | None]:
     if place.exists() and not folder:
         return [place], place.parent, None
     if is_remote(place):
+        if not folder and glob.has_magic(pattern):
+            raise FastStyleError(f"input={pattern}: globs are of this machine's files: give a folder, or a list.txt")
         files = files_in(place)
     else:
         matches = find_files(pattern) if folder else map(Path, sorted(glob.glob(pattern, recursive=True)))
@@ -237,9 +239,12 @@ def stylize_photos(
     targets = [target for _, _, files in work for target in files.values()]
     with reaching("output", config["output"] or config["input"]):
         makers = check_outputs(targets, config["output"], {model for model, _ in models})
+        done_before = [  # before any is written, after which a store would be asked for each
+            {path for path, target in files.items() if makers.get(target) == maker and is_done(path, target, config)}
+            for _, maker, files in work
+        ]
     written, skipped, failures = [], [], []
-    for painter, maker, files in work:
-        done = {path for path, target in files.items() if makers.get(target) == maker and is_done(path, target, config)}
+    for (painter, maker, files), done in zip(work, done_before, strict=True):
         skipped += [files[path] for path in done]
         files = {path: target for path, target in files.items() if path not in done}
         if not files:
