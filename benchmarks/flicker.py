@@ -1,6 +1,6 @@
 """How much a picture flickers where its photo moves: warping errors on clips whose motion is known.
 
-    python -m benchmarks.flicker --ckpt MODEL ... [--photos FILE ...] [--size 256] [--output FILE.json]
+    python -m benchmarks.flicker --ckpt MODEL ... --vgg16 vgg16_caffe.pth [--photos FILE ...] [--output FILE.json]
 
 A clip is a window that moves over a photo (bicubic): it pans by (1.3, 0.7) pixels a frame, it zooms in by 1 % a frame
 with a turn of half a degree, or it stands still while every frame has other noise, of a deviation of one level of 255.
@@ -8,11 +8,16 @@ The motion is affine, so where a pixel was in the frame before is known exactly.
 the root mean square, in levels of 255, of what a picture differs by from the one before moved along, over all pixels
 that both have; `photo` is that of the clip itself, which interpolation and noise cost. `most`: the largest difference
 under noise.
+
+Every model paints the frames each by itself, and as inference/steady.py does, which finds out by itself how they move;
+of the last picture of the pan, whose photo is the same for both, `style`, `content` and `tone` are those of
+benchmarks/quality.
 """
 
 import argparse
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,12 +26,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.quality import Judge
 from benchmarks.result import write_result
 from benchmarks.timing import environment
-from fast_style.checkpoint import load_network
-from fast_style.data.images import read_image, resize_short_side
+from fast_style.checkpoint import load_network, read_metadata
+from fast_style.data.images import read_image, read_on_white, resize_short_side
 from fast_style.data.sample_photos import sample_photo
+from fast_style.data.styles import style_pictures
 from fast_style.errors import exit_on_error
+from fast_style.inference.steady import Steady
 from fast_style.inference.stylize import stylize
 from fast_style.networks.fast_layers import accelerate
 
@@ -80,17 +88,30 @@ def warping_error(images: Tensor, move: Callable[[int, int], Tensor]) -> tuple[f
     return 255 * math.sqrt(statistics.mean(squares)), 255 * most
 
 
-def flicker(paint: Callable[[Tensor], Tensor], photos: list[Tensor], size: int, frames: int) -> dict[str, float]:
-    """Means over photos, by motion, and for noise the largest difference of all."""
+def flicker(
+    painter: Callable[[], Callable[[Tensor], Tensor]],
+    photos: list[Tensor],
+    size: int,
+    frames: int,
+    judged: Callable[[Tensor, Tensor], dict[str, float]] | None = None,
+) -> dict[str, float]:
+    """Means over photos, by motion, for noise the largest difference of all, and what a judge says of photo and picture
+    at the end of the pan; painter makes what paints a clip."""
     found = {}
     for name, (move, noise) in MOTIONS.items():
-        errors = []
+        errors, said = [], defaultdict(list)
         for photo in photos:
-            images = clip(photo, move, noise, size, frames)
-            errors.append(warping_error(torch.cat([paint(image[None]) for image in images]), move))
+            images = (clip(photo, move, noise, size, frames) * 255).round() / 255
+            paint = painter()
+            pictures = torch.cat([paint(image[None]) for image in images])
+            errors.append(warping_error(pictures, move))
+            if judged and move is pan:
+                for figure, value in judged(images[-1], pictures[-1]).items():
+                    said[figure].append(value)
         found[name] = round(statistics.mean(error for error, _ in errors), 2)
         if noise:
             found["most"] = round(max(most for _, most in errors), 1)
+        found |= {figure: round(statistics.mean(values), 3) for figure, values in said.items()}
     return found
 
 
@@ -99,19 +120,25 @@ def main() -> None:
     parser.add_argument("--ckpt", nargs="+", default=sorted(map(str, (ROOT / "checkpoints").glob("*.safetensors"))))
     parser.add_argument("--photos", nargs="+", default=[sample_photo(name) for name in ("chelsea.png", "coffee.png")])
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--vgg16", help="weights of vgg16_caffe; without, the network that ships judges")
     parser.add_argument("--precision", default="32-true")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/flicker.json")
     args = parser.parse_args()
+    judge = Judge(args.vgg16)
     photos = [resize_short_side(read_image(path)[0], args.size + 32)[None] for path in args.photos]
     result = environment(torch.device("cpu")) | {"size": args.size, "frames": args.frames, "precision": args.precision}
-    result["levels"] = levels = {"photo": flicker(lambda image: image, photos, args.size, args.frames)}
+    result["levels"] = levels = {"photo": flicker(lambda: lambda image: image, photos, args.size, args.frames)}
     print("photo", levels["photo"], flush=True)
     for ckpt in args.ckpt:
         network, style = load_network(ckpt)
         paint = partial(stylize, accelerate(network), precision=args.precision)
-        levels[Path(ckpt).stem] = flicker(paint, photos, args.size, args.frames)
-        print(style, levels[Path(ckpt).stem], flush=True)
+        paintings = [read_on_white(path) for path in style_pictures(read_metadata(ckpt)["config"]["style"])]
+        judged = partial(judge, paintings)
+        levels[Path(ckpt).stem] = found = {}
+        for way, painter in {"alone": lambda paint=paint: paint, "steady": partial(Steady, paint)}.items():
+            found[way] = flicker(painter, photos, args.size, args.frames, judged)
+            print(style, way, found[way], flush=True)
     write_result(result, args.output)
 
 

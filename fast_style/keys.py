@@ -91,6 +91,12 @@ def tile_side(value: object) -> int | str:
     return value
 
 
+def longest_side(value: object) -> int | str:
+    if value != "auto" and (type(value) is not int or value < 16):
+        raise ValueError("must be auto, null, or a side in pixels, at least 16")
+    return value
+
+
 def amount(value: object) -> float:
     """Bytes of an amount of memory."""
     match = re.fullmatch(r"(\d+\.?\d*)\s*(GB|MB)", str(value), re.IGNORECASE)
@@ -274,7 +280,8 @@ class Infer:
     mask: Any = shape(optional(text_or_named(text)))
     upscale: Text | None
     max_size: int | None = at_least(1)
-    stroke_size: int | None = at_least(16)
+    stroke_size: Any = shape(optional(longest_side))
+    steady: bool | str = choice("auto", True, False)
     tile: Any = shape(tile_side)
     max_memory: Any = shape(optional(amount))
     count: int | None = at_least(1)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fast_style.errors import FastStyleError
-from fast_style.inference.strokes import Strokes
+from fast_style.inference.strokes import AUTO, Strokes
 from fast_style.inference.windows import Window, stretched
 from fast_style.losses import luminance
 from fast_style.networks.multi_style import MultiStyleNet
@@ -134,7 +134,7 @@ def painter(
     mask: Tensor | Mapping[str, Tensor] | None = None,
     preserve_color: bool = False,
     upscaler: Upscaler | None = None,
-    stroke_size: int | None = None,
+    stroke_size: int | str | None = "auto",
 ) -> nn.Module:
     """A network of images (B, 3, H, W) in [0, 1] that paints them as strongly as asked, and where the mask is white.
 
@@ -144,7 +144,8 @@ def painter(
     mask         (1, h, w) in [0, 1], or one for each of several styles, which are then no `style`
     preserve_color  whether the photo's colours stay, and only its luma is painted
     upscaler     enlarges what is painted of a copy of the photo that is so many times smaller
-    stroke_size  longest side of the copy that is painted, and enlarged with the photo's detail; None: the photo itself
+    stroke_size  longest side of the copy that is painted, and enlarged with the photo's detail; auto: 1024, unless an
+                 upscaler makes strokes large; None: the photo itself
     Raises FastStyleError.
     """
     parameters, opacity = (strength, 1.0) if has_identity(network) else (1.0, strength)
@@ -158,6 +159,8 @@ def painter(
         networks, masks = [network_for(style, parameters)], [torch.ones(1, 1, 1) if mask is None else mask]
     if upscaler is not None:
         networks = [Enlarged(one, upscaler) for one in networks]
+    if stroke_size == "auto":
+        stroke_size = None if upscaler is not None or isinstance(network, Upscaler) else AUTO
     if stroke_size is not None:
         networks = [Strokes(one, stroke_size) for one in networks]
     painted = networks[0] if mask is None and opacity == 1 else Blend(networks, masks, opacity)

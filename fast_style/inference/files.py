@@ -27,12 +27,14 @@ from fast_style.data.storage import already_there, common_folder, files_in, is_r
 from fast_style.errors import FastStyleError, one_line
 from fast_style.inference.painters import painters
 from fast_style.inference.sampling import parse_size, sample_files
+from fast_style.inference.steady import is_steady
 from fast_style.inference.stylize import in_threads, stylize_files
 from fast_style.inference.tiles import tileable
 from fast_style.inference.video import CAMERA, check_clip_target, clip_maker, is_clip, preview, stylize_clip
 from fast_style.inference.workers import stylize_in_workers
 from fast_style.keys import shown
 from fast_style.networks.texture_generator import TextureGenerator
+from fast_style.networks.upscaler import Upscaler
 
 MAKER = "fast_style"  # the first word of what our pictures state: then the model, and what its keys and its style were
 LIST_SUFFIX = ".txt"
@@ -279,6 +281,11 @@ def stylize_moving(
 ) -> tuple[list[Path], list[Path]]:
     """Write the moving pictures that models, as of `stylize_photos`, make of those of input=; the files written, and
     those that were done before. Raises FastStyleError."""
+    enlarging = any(isinstance(one, Upscaler) for _, by_style in models for (one, *_) in by_style.values())
+    steady = not enlarging and is_steady(config["steady"])
+    if config["steady"] == "auto" and not enlarging and not steady:
+        print('frames are painted each by itself: after pip install "fast-style[video]" strokes move with the picture')
+    config = config | {"steady": steady}
     source, work, skipped = config["input"], [], []
     several = sum(len(variants) for _, by_style in models for variants in by_style.values()) > 1
     for model, by_style in models:
@@ -314,6 +321,7 @@ def stylize_moving(
             precision,
             maker,
             show or (lambda _: None),
+            config["steady"],
         )
         print(f"{frames} frames")
     return [target for _, target, _ in written if target is not None], skipped
@@ -329,6 +337,8 @@ def write_pictures(
     """Do what the keys of infer.py mean by networks, each with the name of its style; the files that are written, those
     that were there, and why others failed. Raises FastStyleError."""
     moving = isinstance(config["input"], str) and is_clip(config["input"])
+    if config["steady"] is True and not moving:
+        raise FastStyleError(f"steady=true: input={config['input']} does not move")
     if config["workers"] > 1 and (config["input"] is None or moving or config["compile"]):
         raise FastStyleError(f"workers={config['workers']}: only photos are shared out, and compile= must be false")
     if config["input"] is None:

@@ -17,7 +17,7 @@ from fast_style.networks.upscaler import Upscaler
 
 def check_meaning(config: dict, network: nn.Module, ckpt: str) -> None:
     """Refuse keys that mean nothing to the model, and one that draws on a photo without a photo."""
-    painting = ("style", "strength", "mask", "preserve_color", "upscale", "stroke_size")
+    painting = ("style", "strength", "mask", "preserve_color", "upscale", "stroke_size", "steady")
     if isinstance(network, Upscaler):
         kind, foreign = "enlarges each photo in one way", ("count", "seed", "size", *painting)
     elif not isinstance(network, TextureGenerator):
@@ -26,14 +26,16 @@ def check_meaning(config: dict, network: nn.Module, ckpt: str) -> None:
         kind, foreign = "stylises photos at their own size", ("size",)
     else:
         kind, foreign = "draws textures from noise alone", ("input", "max_size", *painting)
-    if config["upscale"] and config["stroke_size"]:
+    chosen = {key for key, value in config.items() if value is not None and value is not False}
+    chosen -= {key for key in ("stroke_size", "steady") if config[key] == "auto"}
+    if "upscale" in chosen and "stroke_size" in chosen:
         raise FastStyleError(
             f"stroke_size={config['stroke_size']}: upscale= makes strokes large already, give one of them"
         )
     if config["style"] == "random":
         foreign = tuple(key for key in foreign if key != "seed")
     for key in foreign:
-        if config[key] is not None and config[key] is not False:
+        if key in chosen:
             raise FastStyleError(f"{key}={config[key]}: {ckpt} {kind}")
     if "input" not in foreign and config["input"] is None:
         raise FastStyleError("give input=... (python infer.py --help shows all keys)")
@@ -61,7 +63,7 @@ def name_of(config: dict, own: str, style: Style | None, strength: float) -> str
         parts = [style or own]
     parts += [f"strength_{strength:g}"] if strength != 1 else []
     parts += ["masked"] if config["mask"] else []
-    parts += [f"strokes_{config['stroke_size']}"] if config["stroke_size"] else []
+    parts += [f"strokes_{config['stroke_size']}"] if config["stroke_size"] not in (None, "auto") else []
     parts += ["colors"] if config["preserve_color"] else []
     return "_".join(parts + (["large"] if config["upscale"] else []))
 

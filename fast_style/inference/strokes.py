@@ -10,6 +10,7 @@ from fast_style.networks.upscaler import resize_bicubic
 
 REACH = 4  # of the neighbourhood that detail is measured in, in pixels of the small picture
 FLAT = 1e-3  # variance of the photo's luma that counts as none
+AUTO = 1024  # stroke_size=auto: of what fills a screen
 
 
 class Strokes(nn.Module):

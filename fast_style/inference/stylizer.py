@@ -113,7 +113,7 @@ class Stylizer:
         strength: float = 1.0,
         mask: Picture | Mapping[str, Picture] | None = None,
         preserve_color: bool = False,
-        stroke_size: int | None = None,
+        stroke_size: int | str | None = "auto",
     ) -> Image.Image | bytes | np.ndarray | Tensor | list:
         """The picture in the style.
 
@@ -124,7 +124,8 @@ class Stylizer:
         mask      where to paint: a picture that is white there, of any size and with any greys, or one for each style
                   by its name. Arrays and tensors may also be (H, W), and of booleans.
         preserve_color  whether the photo's colours stay, and only its luma is painted
-        stroke_size  a longest side: strokes are as large, relative to the picture, as in one of that size
+        stroke_size  a longest side: strokes are as large, relative to the picture, as in one of that size; auto: 1024,
+                     None: strokes of the size that was learnt, in pixels
         """
         if style is None and not isinstance(mask, Mapping):
             style = self.only
@@ -133,10 +134,11 @@ class Stylizer:
             raise FastStyleError(f"style={style}: the model has {has}")
         if not 0 <= strength <= STRONGEST:
             raise FastStyleError(f"strength={strength}: must be a number from 0 to {STRONGEST:g}")
-        if self.upscaler is not None and stroke_size is not None:
+        given = stroke_size not in (None, "auto")
+        if self.upscaler is not None and given:
             raise FastStyleError(f"stroke_size={stroke_size}: upscale= makes strokes large already")
         if isinstance(self.network, Upscaler) and (
-            self.upscaler is not None or strength != 1 or mask is not None or preserve_color or stroke_size
+            self.upscaler is not None or strength != 1 or mask is not None or preserve_color or given
         ):
             raise FastStyleError(
                 "the model enlarges photos: strength=, mask=, preserve_color=, stroke_size= and upscale= mean nothing"

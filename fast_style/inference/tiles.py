@@ -363,7 +363,7 @@ def pick_tile(network: nn.Module, precision: str, size: tuple[int, int], memory:
     """The largest side of tiles that lets an image of `size` be painted in so many bytes. Raises FastStyleError."""
     fixed, tile = WHOLE_PICTURE * math.prod(size), bytes_a_pixel(network, precision, MAPS_OF_A_TILE)
     for part in network.modules():
-        if isinstance(part, Strokes):
+        if isinstance(part, Strokes) and part.small_size(size) != size:
             fixed += bytes_a_pixel(network, precision, MAPS_AT_ONCE) * math.prod(part.small_size(size))
     for side in TILES:
         needed = fixed + tile * (side + MARGIN) ** 2

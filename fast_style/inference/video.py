@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 
 from fast_style.data.images import read_maker
 from fast_style.errors import FastStyleError, one_line
+from fast_style.inference.steady import Steady, load_cv2
 from fast_style.inference.stylize import fitting_alpha, stylize
 from fast_style.networks.upscaler import resize_bicubic
 from fast_style.writing import whole_file
@@ -106,6 +108,7 @@ def stylize_clip(
     precision: str = "32-true",
     maker: str = "",
     show: Callable[[Tensor], object] = lambda image: None,
+    steady: bool = False,
 ) -> int:
     """Stylise moving pictures, with a progress bar: the number of frames. The file appears whole or not at all.
 
@@ -113,14 +116,18 @@ def stylize_clip(
     target  None: no file, for pictures that are only shown
     maker   what `clip_maker` then says; a video goes on after the parts that a run of the same maker left
     show    is called with every stylised frame (3, H, W) uint8
+    steady  whether strokes move with the pictures (inference/steady.py), or every frame is painted by itself
     Raises FastStyleError.
     """
     transformer = transformer.to(memory_format=torch.channels_last)
     columns = TextColumn("stylising"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn()
     done, camera = 0, source.startswith(CAMERA)
+    each = partial(stylize, transformer, precision=precision)
+    brush = Steady(each) if steady else None
     with ExitStack() as stack:
         try:
             clip = stack.enter_context(opened(source))
+            clip = clip._replace(frames=(shrunk(frame, max_size) for frame in clip.frames))
             bar = stack.enter_context(Progress(*columns))
             task = bar.add_task("", total=clip.count)
 
@@ -133,7 +140,7 @@ def stylize_clip(
 
             def painted(frames: Iterator[Frame]) -> Iterator[Frame]:
                 while batch := list(islice(frames, 1 if camera else batch_size)):
-                    for frame in counted(stylize_frames(transformer, batch, max_size, precision)):
+                    for frame in counted(stylize_frames(brush or each, batch)):
                         show(frame.image)
                         yield frame
 
@@ -144,8 +151,8 @@ def stylize_clip(
                 with whole_file(target) as unfinished:
                     write_animation(unfinished, target.suffix.lower(), clip, painted(clip.frames), maker)
             else:
-                key = name_parts(source, maker, max_size, precision)
-                write_video(target, None if camera else source, clip, painted, counted, key, maker)
+                key = name_parts(source, maker, max_size, precision, steady and load_cv2().__version__)
+                write_video(target, None if camera else source, clip, painted, counted, key, maker, brush)
             if not done:
                 raise FastStyleError("there are no frames in it")
         except FastStyleError as error:
@@ -155,14 +162,18 @@ def stylize_clip(
     return done
 
 
-def stylize_frames(
-    transformer: nn.Module, frames: list[Frame], max_size: int | None, precision: str
-) -> Iterator[Frame]:
-    images = torch.stack([frame.image for frame in frames]).float() / 255
-    scale = min(1, (max_size or math.inf) / max(images.shape[-2:]))
-    if scale < 1:
-        images = resize_bicubic(images, tuple(max(1, round(side * scale)) for side in images.shape[-2:])).clamp(0, 1)
-    for frame, image in zip(frames, stylize(transformer, images, precision).cpu(), strict=True):
+def shrunk(frame: Frame, max_size: int | None) -> Frame:
+    """A frame whose longest side is max_size at most."""
+    scale = min(1, (max_size or math.inf) / max(frame.image.shape))
+    if scale == 1:
+        return frame
+    size = tuple(max(1, round(side * scale)) for side in frame.image.shape[1:])
+    return frame._replace(image=resize_bicubic(frame.image[None].float(), size)[0].clamp(0, 255).round().byte())
+
+
+def stylize_frames(paint: Callable[[Tensor], Tensor], frames: list[Frame]) -> Iterator[Frame]:
+    photos = torch.stack([frame.image for frame in frames]).float() / 255
+    for frame, image in zip(frames, paint(photos).cpu(), strict=True):
         alpha = None if frame.alpha is None else fitting_alpha(frame.alpha, image)
         yield frame._replace(image=(image * 255).round().byte(), alpha=alpha)
 
@@ -310,11 +321,13 @@ def write_video(
     counted: Callable[[Iterator[Frame]], Iterator[Frame]],
     key: str,
     maker: str,
+    brush: Steady | None,
 ) -> None:
     """Write what is `painted` of a clip's frames, in parts that wait in a hidden folder beside `target`.
 
     sound    a file whose sound goes with it
     counted  the frames of a part of this `key` that is there already; parts of other keys are removed
+    brush    what paints them over one another: a part has the last picture of it beside it, for the next one
     """
     folder = target.with_name(f".{target.name}.parts")
     for other in set(folder.glob("*")) - set(folder.glob(f"{key}_*")):
@@ -327,11 +340,16 @@ def write_video(
         while (first := next(coming, None)) is not None:
             frames = chain([first], islice(coming, PART - 1))
             parts.append(folder / f"{key}_{len(parts):06}.mp4")
+            picture = parts[-1].with_suffix(".png")
             if parts[-1].exists():
                 last = deque(counted(frames), maxlen=1).pop()
+                if brush:
+                    brush.go_on_from(last.image.float() / 255, picture)
             else:
                 with whole_file(parts[-1]) as unfinished:
                     last = write_part(unfinished, suffix, clip, painted(frames), time_base)
+                    if brush:
+                        brush.save(picture)
         if last is not None:
             with whole_file(target) as unfinished:
                 join_parts(unfinished, suffix, parts, sound, clip, last, time_base, maker)

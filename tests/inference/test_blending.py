@@ -216,6 +216,20 @@ def test_only_light_and_dark_are_painted(files):
 # --- large strokes
 
 
+def test_strokes_of_large_photos_are_large_by_themselves(several, monkeypatch):
+    """Any longest side, that of `auto`, none of its own; and not what an upscaler makes large, or enlarges."""
+    monkeypatch.setattr("fast_style.inference.blending.AUTO", 20)
+    upscaler = Upscaler(2, 4, 1)
+    for found, expected in [
+        (painter(several, several.names, lambda *_: Flat(0.5), "a"), 20),
+        (painter(several, several.names, lambda *_: Flat(0.5), "a", stroke_size=30), 30),
+        (painter(several, several.names, lambda *_: Flat(0.5), "a", stroke_size=None), None),
+        (painter(several, several.names, lambda *_: Flat(0.5), "a", upscaler=upscaler), None),
+        (painter(upscaler, ["x2"], lambda *_: upscaler), None),
+    ]:
+        assert getattr(found, "stroke_size", None) == expected
+
+
 def test_a_small_copy_is_painted_and_enlarged(files, tmp_path):
     """Means of 2 x 2 pixels, the last ones of the edge alone; painted; each at the place of its four pixels again."""
     arguments = {"scale": 2, "width": 4, "residual_blocks": 0, "kernel_sizes": [3, 3], "norm": "none"}
