@@ -10,7 +10,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY fast_style fast_style
 COPY configs configs
 COPY checkpoints checkpoints
-RUN pip install --no-cache-dir ".[serve]"
+RUN pip install --no-cache-dir ".[serve]" && rm -r build fast_style.egg-info
 USER nobody
 EXPOSE 8000
 HEALTHCHECK CMD ["python", "-c", "import urllib.request as web; web.urlopen('http://127.0.0.1:8000/healthz')"]
