@@ -42,8 +42,10 @@ def executorch_painter(file: bytes) -> Callable[..., Tensor]:
     from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
 
     _unsafe_reset_threadpool(torch.get_num_threads())
-    method = executorch_program(file).load_method("forward")
-    return lambda *inputs: method.execute(inputs)[0]
+    program = executorch_program(file)
+    method = program.load_method("forward")
+    # The program lies in the file's memory, and does not keep it: what paints does.
+    return lambda *inputs, kept=(file, program): method.execute(inputs)[0]
 
 
 def executorch_program(file: bytes):
