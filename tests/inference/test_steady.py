@@ -1,5 +1,7 @@
 """Strokes that move with the pictures, by motion that is known: shifts by whole pixels of smooth random photos."""
 
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ import torch.nn.functional as F
 from fast_style.errors import FastStyleError
 from fast_style.inference import steady, video
 from fast_style.inference.files import write_pictures
-from fast_style.inference.steady import KEPT, PAINTED_OVER, SETTLING, Steady, moved
+from fast_style.inference.steady import KEPT, PAINTED_OVER, SETTLING, Steady, is_steady, moved
 
 cv2 = pytest.importorskip("cv2", reason="steady= needs the extra: pip install opencv-python-headless")
 
@@ -112,6 +114,15 @@ def test_a_video_that_breaks_off_is_painted_over_what_there_was(tmp_path, monkey
     assert len(once) == 8 and len(again) == 5 and once[0].shape == (3, 56, 70)
     assert all(map(torch.equal, once[3:], again))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "b.mp4", "c.mp4"]
+
+
+def test_opencv_that_cannot_be_imported(monkeypatch):
+    """Not there, or without a library that it needs: every frame by itself, unless more is asked."""
+    assert is_steady("auto") and not is_steady(False)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert not is_steady("auto") and is_steady(True)
+    with pytest.raises(FastStyleError, match="steady=true needs OpenCV .*: pip install"):
+        Steady(lambda photos: photos)
 
 
 def test_what_does_not_move_is_not_steady():
