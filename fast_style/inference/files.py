@@ -281,6 +281,9 @@ def stylize_moving(
         print('frames are painted each by itself: after pip install "fast-style[video]" strokes move with the picture')
     config = config | {"steady": steady}
     source, work, skipped = config["input"], [], []
+    styles = [style for _, by_style in models for style in by_style]
+    chosen = in_styles([Path(source)], Path(source).parent, styles, config)
+    models = [(model, {style: by_style[style] for style in by_style if chosen[style]}) for model, by_style in models]
     several = sum(len(variants) for _, by_style in models for variants in by_style.values()) > 1
     for model, by_style in models:
         for style, variants in by_style.items():
