@@ -213,6 +213,7 @@ def stylize_photos(
     Returns the files written, those that were done before, by the same model with the same keys, and the reasons for
     those that failed.
     """
+    config = config | {"steady": "auto"}  # which changes no photo
     with reaching("input", config["input"]):
         inputs, root, note = find_inputs(config["input"])
     if not inputs:

@@ -5,9 +5,10 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from fast_style.errors import FastStyleError
-from fast_style.inference import steady, video
+from fast_style.inference import files, steady, video
 from fast_style.inference.files import write_pictures
 from fast_style.inference.steady import KEPT, PAINTED_OVER, SETTLING, Steady, is_steady, moved
 
@@ -123,6 +124,17 @@ def test_opencv_that_cannot_be_imported(monkeypatch):
     assert not is_steady("auto") and is_steady(True)
     with pytest.raises(FastStyleError, match="steady=true needs OpenCV .*: pip install"):
         Steady(lambda photos: photos)
+
+
+def test_photos_are_not_painted_again_for_it(tmp_path, monkeypatch):
+    makers = []
+    monkeypatch.setattr(files, "stylize_files", lambda *_, maker, **__: makers.append(maker) or {})
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    config = dict.fromkeys(("output", "style", "mask", "max_size", "max_memory"))
+    config |= {"input": str(tmp_path / "a.png"), "tile": "auto", "batch_size": 1, "workers": 1}
+    for steady_key in ("auto", False):
+        files.stylize_photos(config | {"steady": steady_key}, [("model", {"a": ["a"]})], "32-true")
+    assert len(makers) == 2 and makers[0] == makers[1]
 
 
 def test_what_does_not_move_is_not_steady():
