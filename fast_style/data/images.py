@@ -3,6 +3,7 @@
 Everything else in the package sees (C, H, W) tensors: upright, sRGB, alpha apart.
 """
 
+import errno
 import math
 import os
 import re
@@ -67,6 +68,7 @@ _UNREAD = {
     rb"\Z": "the file is empty",
 }
 
+BEGINNING = 2**16  # bytes of a file in object storage, in which what wrote it is stated
 ROWS = 1024  # of an image that is laid on white, at a time
 LARGE, STRIP = 2**25, 2**22  # pixels of what may be too large for the memory, and of a large PNG at a time
 # A picture that takes more memory than this, in a file of fewer bytes for each of its pixels, is a trap, or next to
@@ -236,7 +238,9 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, ma
 
 def read_maker(path: Path) -> str | None:
     """The program that wrote an image file, as the file states it; None for one that does not, or cannot be read."""
-    with suppress(Exception), path.open("rb") as file, Image.open(file, formats=_known_formats()) as image:
+    # fsspec would fetch 50 MB at a time
+    opened = partial(path.open, "rb", **({"block_size": BEGINNING} if is_remote(path) else {}))
+    with suppress(Exception), opened() as file, Image.open(file, formats=_known_formats()) as image:
         if image.format == "TIFF":
             return image.tag_v2.get(ExifTags.Base.Software)
         exif = Image.Exif()
@@ -319,6 +323,8 @@ def _finite(path: Path, image: Tensor) -> Tensor:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):  # of which object storage says no more than the name
+        return os.strerror(errno.ENOENT)
     return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from uuid import uuid4
 
 from fast_style.errors import FastStyleError, one_line
 
@@ -68,11 +69,23 @@ def common_folder(paths: Iterable[Path]) -> Path:
     """The deepest folder that all files are in. Raises FastStyleError if there is none."""
     folders = [path.parent for path in paths]
     common = folders[0] if folders else Path()
-    while not all(folder.is_relative_to(common) for folder in folders):
-        if common == common.parent:
-            raise FastStyleError(f"{folders[0]} and {folders[-1]} have no folder in common: give one after the other")
-        common = common.parent
+    for folder in folders:
+        while is_remote(folder) != is_remote(common) or not folder.is_relative_to(common):
+            if common == common.parent:
+                raise FastStyleError(f"{folders[0]} and {folder} have no folder in common: give one after the other")
+            common = common.parent
     return common
+
+
+def answers(path: Path) -> bool:
+    """Whether the object storage that a file is in can be reached at all, whatever it then says."""
+    try:
+        path.fs.info(f"{path.parent.path}/{uuid4().hex}/none")  # of which no listing that has been kept knows
+    except (FileNotFoundError, PermissionError):
+        return True
+    except Exception:  # of no common type
+        return False
+    return True
 
 
 class Fetched:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rich.progress import track
 from torch import nn
@@ -71,6 +71,8 @@ def find_inputs(pattern: str) -> tuple[list[Path], Path, str | None]:
     if place.exists() and not folder:
         return [place], place.parent, None
     if is_remote(place):
+        if not folder and glob.has_magic(pattern):
+            raise FastStyleError(f"input={pattern}: globs are of this machine's files: give a folder, or a list.txt")
         files = files_in(place)
     else:
         matches = find_files(pattern) if folder else map(Path, sorted(glob.glob(pattern, recursive=True)))
@@ -127,8 +129,9 @@ def name_outputs(
         if output is None:
             outputs[path] = path.with_name(styled)
         else:
-            name = path.relative_to(root).with_name(styled if several else stem + suffix)
-            outputs[path] = located(output) / name.as_posix()
+            # Not UPath.with_name, which doubles relative names of a single part: a.png becomes a.pnga.png.
+            name = PurePosixPath(path.relative_to(root).as_posix()).with_name(styled if several else stem + suffix)
+            outputs[path] = located(output) / str(name)
         if outputs[path].resolve() == path.resolve():
             raise FastStyleError(f"output={output} would overwrite {path}: give another folder")
     return outputs
@@ -239,9 +242,12 @@ def stylize_photos(
     targets = [target for _, _, files in work for target in files.values()]
     with reaching("output", config["output"] or config["input"]):
         makers = check_outputs(targets, config["output"], {model for model, _ in models})
+        done_before = [  # before any is written, after which a store would be asked for each
+            {path for path, target in files.items() if makers.get(target) == maker and is_done(path, target, config)}
+            for _, maker, files in work
+        ]
     written, skipped, failures = [], [], []
-    for painter, maker, files in work:
-        done = {path for path, target in files.items() if makers.get(target) == maker and is_done(path, target, config)}
+    for (painter, maker, files), done in zip(work, done_before, strict=True):
         skipped += [files[path] for path in done]
         files = {path: target for path, target in files.items() if path not in done}
         if not files:

@@ -12,8 +12,8 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from fast_style.data.images import read_image, read_pixels, read_size, write_image
-from fast_style.data.storage import Fetched, is_remote
+from fast_style.data.images import StorageError, read_image, read_pixels, read_size, write_image
+from fast_style.data.storage import Fetched, answers, is_remote
 from fast_style.errors import FastStyleError, one_line
 from fast_style.hardware import autocast, free_memory, resident_memory
 from fast_style.inference.tiles import largest_at_once, pick_tile, stylize_in_tiles
@@ -71,7 +71,8 @@ def stylize_files(
     tile        auto: images that would take too much memory at once are painted in tiles, without a seam; their side,
                 of all images; off
     max_memory  bytes that the process, or a GPU, may take; None: most of what is free
-    A file that fails costs only itself: returns {input: reason} of those.
+    A file that fails costs only itself: returns {input: reason} of those. Raises StorageError when object storage can
+    no longer be reached.
     """
     transformer = transformer.to(memory_format=torch.channels_last)
     device = next(transformer.parameters()).device
@@ -93,7 +94,11 @@ def stylize_files(
         written = in_threads(pool, lambda picture: _write(picture, files[picture.path], maker), stylized, batch_size)
         doing = "enlarging" if isinstance(transformer, Upscaler) else "stylising"
         done = progress.track(written, total=len(files), description=doing)
-        return {picture.path: picture.failure for picture in done if picture.failure}
+        try:
+            return {picture.path: picture.failure for picture in done if picture.failure}
+        except StorageError:
+            pool.shutdown(cancel_futures=True)  # each would wait for what is gone
+            raise
 
 
 def in_threads(pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int) -> Iterator:
@@ -115,7 +120,7 @@ def _read(path: Path, max_size: int | None, most: float) -> Picture:
             return Picture(path)
         return Picture(path, *read_image(file, max_size))
     except FastStyleError as error:
-        return Picture(path, failure=str(error))
+        return _failed(path, path, error)
 
 
 def _write(picture: Picture, target: Path, maker: str | None) -> Picture:
@@ -126,7 +131,15 @@ def _write(picture: Picture, target: Path, maker: str | None) -> Picture:
         write_image(target, picture.image, alpha, maker)
         return Picture(picture.path)
     except FastStyleError as error:
-        return Picture(picture.path, failure=str(error))
+        return _failed(picture.path, target, error)
+
+
+def _failed(path: Path, place: Path, error: FastStyleError) -> Picture:
+    """What has failed by itself at a place. Raises StorageError where all that are still to come would: when the store
+    is gone, each would try again for many seconds."""
+    if is_remote(place) and not answers(place):
+        raise StorageError(f"{error}; nothing there can be reached now: later, the same command goes on") from error
+    return Picture(path, failure=str(error))
 
 
 def _batches(pictures: Iterable[Picture], batch_size: int) -> Iterator[list[Picture]]:
@@ -175,10 +188,10 @@ def _stylize_large(
     progress: Progress,
 ) -> Picture:
     """The picture in a file, read and stylised in tiles of this side, or of one that takes no more than `memory`."""
-    shown = progress.add_task(path.name, total=1)
+    shown, file = progress.add_task(path.name, total=1), Fetched(path) if is_remote(path) else path
     try:
-        side = tile if tile != "auto" else pick_tile(transformer, precision, read_size(path, max_size), memory)
-        image, alpha = read_pixels(path, max_size)
+        side = tile if tile != "auto" else pick_tile(transformer, precision, read_size(file, max_size), memory)
+        image, alpha = read_pixels(file, max_size)
         image = stylize_in_tiles(transformer, image, side, precision, lambda share: progress.advance(shown, share))
         return Picture(path, image, alpha)
     except FastStyleError as error:
