@@ -129,6 +129,7 @@ def equality(transformer: nn.Module, image: Tensor) -> list[dict]:
 
 def run_file(ckpt: str, source: Path, target: Path, *keys: str) -> dict:
     command = [sys.executable, "-c", RUN, f"ckpt={ckpt}", f"input={source}", f"output={target}", *keys]
+    command += ["stroke_size=null"]  # else a copy of 1024 pixels is painted, too
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     found = re.search(r"measured (\S+) (\S+) (\S+)", finished.stdout)
     with Image.open(source) as image:

@@ -216,6 +216,7 @@ def stylize_photos(
     Returns the files written, those that were done before, by the same model with the same keys, and the reasons for
     those that failed.
     """
+    config = config | {"steady": "auto"}  # which changes no photo
     with reaching("input", config["input"]):
         inputs, root, note = find_inputs(config["input"])
     if not inputs:
@@ -287,6 +288,9 @@ def stylize_moving(
         print('frames are painted each by itself: after pip install "fast-style[video]" strokes move with the picture')
     config = config | {"steady": steady}
     source, work, skipped = config["input"], [], []
+    styles = [style for _, by_style in models for style in by_style]
+    chosen = in_styles([Path(source)], Path(source).parent, styles, config)
+    models = [(model, {style: by_style[style] for style in by_style if chosen[style]}) for model, by_style in models]
     several = sum(len(variants) for _, by_style in models for variants in by_style.values()) > 1
     for model, by_style in models:
         for style, variants in by_style.items():

@@ -1,7 +1,6 @@
 """Moving pictures whose strokes move with them: every frame is painted over the picture before, moved along."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from fast_style.data.images import read_image
-from fast_style.errors import FastStyleError
+from fast_style.errors import FastStyleError, one_line
 
 # With these a picture flickers by a quarter of what pictures painted each for itself do, and is as like the painting
 # (benchmarks/flicker).
@@ -27,14 +26,21 @@ def load_cv2():
         import cv2
     except ImportError as error:
         raise FastStyleError(
-            'steady=true needs OpenCV: pip install "fast-style[video]", or pip install opencv-python-headless'
+            f'steady=true needs OpenCV ({one_line(error)}): pip install "fast-style[video]", or pip install '
+            "opencv-python-headless"
         ) from error
     return cv2
 
 
 def is_steady(asked: bool | str) -> bool:
-    """Whether frames are painted over those before: what `steady=` says, where auto is if there is OpenCV."""
-    return find_spec("cv2") is not None if asked == "auto" else asked
+    """Whether frames are painted over those before: what `steady=` says, where auto is if OpenCV can be imported."""
+    if asked != "auto":
+        return asked
+    try:
+        load_cv2()
+    except FastStyleError:
+        return False
+    return True
 
 
 class Steady:

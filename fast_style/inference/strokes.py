@@ -35,7 +35,8 @@ class Strokes(nn.Module):
         if self.small_size(size) == size:
             return self.network(content_images)
         whole = tuple(map(range, size))
-        sketch = self.sketch(self.smaller(content_images))
+        small = self.smaller(content_images)
+        sketch = self.sketch(small, self.network(small).float())
         again = self.network(self.refine(sketch, content_images, size, whole)).float().clamp(0, 1)
         return self.refine(without(sketch, self.smaller(again)), content_images, size, whole) + again
 
@@ -48,10 +49,10 @@ class Strokes(nn.Module):
         small = self.small_size(size)
         return resize_bicubic(pooled(images, pooling(size, small)), small)
 
-    def sketch(self, small: Tensor) -> Tensor:
-        """Of the small photo (B, 3, h, w): the multiples of its luma that its painting is, and what they leave of it,
-        (B, 6, h, w)."""
-        painted, guide = self.network(small).float().clamp(0, 1), luminance(small)
+    def sketch(self, small: Tensor, painted: Tensor) -> Tensor:
+        """Of the small photo and of what is painted of it, (B, 3, h, w): the multiples of its luma that its painting
+        is, and what they leave of it, (B, 6, h, w)."""
+        painted, guide = painted.clamp(0, 1), luminance(small)
         mean, variance = blurred(guide), blurred(guide * guide) - blurred(guide) ** 2
         covariance = blurred(guide * painted) - mean * blurred(painted)
         multiple = blurred(covariance / (variance + FLAT))

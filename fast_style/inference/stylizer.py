@@ -136,6 +136,8 @@ class Stylizer:
         if not 0 <= strength <= STRONGEST:
             raise FastStyleError(f"strength={strength}: must be a number from 0 to {STRONGEST:g}")
         given = stroke_size not in (None, "auto")
+        if given and (type(stroke_size) is not int or stroke_size < 16):
+            raise FastStyleError(f"stroke_size={stroke_size}: must be auto, None, or a side in pixels, at least 16")
         if self.upscaler is not None and given:
             raise FastStyleError(f"stroke_size={stroke_size}: upscale= makes strokes large already")
         if isinstance(self.network, Upscaler) and (

@@ -39,9 +39,10 @@ from fast_style.networks.upscaler import resize_bicubic
 
 TILES = (1024, 512, 256)  # sides, in pixels of the picture
 # Maps of full resolution that stylising holds at its peak, at once and in tiles with their margins (measured by
-# benchmarks/large_pictures), and bytes of a pixel in pictures: as floats, in and out; from a file and to one.
+# benchmarks/large_pictures), and bytes of a pixel in pictures: as floats, in and out; from a file and to one; and of a
+# small copy, all that its strokes are found with.
 MAPS_AT_ONCE, MAPS_OF_A_TILE, MARGIN = 5, 8, 96
-FLOAT_PICTURES, WHOLE_PICTURE = 36, 16
+FLOAT_PICTURES, WHOLE_PICTURE, SKETCH = 36, 16, 100
 # The system's folder for temporary files may lie in memory; this one does not.
 ON_DISK = os.environ.get("TMPDIR") or ("/var/tmp" if Path("/var/tmp").is_dir() else None)
 
@@ -190,14 +191,14 @@ def noisy(layer: nn.Module, source: LazyMap) -> LazyMap:
 class Painting:
     """A network's picture of an image as a map, whose norms are measured when it is made.
 
+    size      of the image, (H, W)
     tile      side of the tiles, in pixels of the picture
     advance   is called after each tile of a pass with the share of all passes that it is
     """
 
-    def __init__(self, network: nn.Module, tile: int, advance: Callable[[float], object]):
+    def __init__(self, network: nn.Module, size: tuple[int, int], tile: int, advance: Callable[[float], object]):
         self.network, self.tile, self.advance = network, tile, advance
-        kinds = InstanceNorm, ResidualBlock, Strokes, Strokes  # which take two
-        self.passes = 1 + sum(isinstance(module, kind) for module in network.modules() for kind in kinds)
+        self.passes = 1 + passes(network, size)
 
     def of(self, image: LazyMap, network: nn.Module | None = None) -> LazyMap:
         """The picture (1, 3, H, W) of an image in [0, 1]; values may leave [0, 1]."""
@@ -212,7 +213,9 @@ class Painting:
                 return LazyMap(image.size, 1, read)
             case Strokes() as strokes if strokes.small_size(image.size) != image.size:
                 small = strokes.small_size(image.size)
-                sketch = strokes.sketch(self.smaller(image, small))
+                photo = self.smaller(image, small)
+                painted = self.of(LazyMap(small, 1, lambda window: cut(photo, window).clone()), strokes.network)
+                sketch = strokes.sketch(photo, self.smaller(painted.then(Tensor.float), small))
 
                 def refined(sketch: Tensor) -> LazyMap:
                     return LazyMap(
@@ -304,6 +307,20 @@ class Painting:
         return resize_bicubic(found, size)
 
 
+def passes(network: nn.Module, size: tuple[int, int]) -> int:
+    """How many times all tiles are gone over before the picture of an image (H, W) can be read."""
+    match network:
+        case Strokes() as strokes if strokes.small_size(size) != size:
+            return 2 * passes(strokes.network, size) + 3
+        case Strokes() as strokes:
+            return passes(strokes.network, size)
+        case PaintedOver() as twice:
+            return 2 * passes(twice.network, size)
+        case Combined() as combined:
+            return sum(passes(one, size) for one in combined.networks)
+    return sum(isinstance(module, InstanceNorm | ResidualBlock) for module in network.modules())
+
+
 # --- a picture
 
 
@@ -329,8 +346,9 @@ def stylize_in_tiles(
         return part / (255 if image.dtype == torch.uint8 else 1)
 
     with autocast(device, precision):
-        painting = Painting(network, tile, advance)
-        picture = painting.of(LazyMap(tuple(image.shape[1:]), 1, read))
+        size = tuple(image.shape[1:])
+        painting = Painting(network, size, tile, advance)
+        picture = painting.of(LazyMap(size, 1, read))
         stylized = torch.empty(*image.shape[1:], 3, dtype=torch.uint8).permute(2, 0, 1)
         for window in painting.windows(picture):
             part = picture.read(window)[0].float()
@@ -368,7 +386,7 @@ def pick_tile(network: nn.Module, precision: str, size: tuple[int, int], memory:
     fixed, tile = WHOLE_PICTURE * math.prod(size), bytes_a_pixel(network, precision, MAPS_OF_A_TILE)
     for part in network.modules():
         if isinstance(part, Strokes) and part.small_size(size) != size:
-            fixed += bytes_a_pixel(network, precision, MAPS_AT_ONCE) * math.prod(part.small_size(size))
+            fixed += SKETCH * math.prod(part.small_size(size))
     for side in TILES:
         needed = fixed + tile * (side + MARGIN) ** 2
         if needed <= memory:

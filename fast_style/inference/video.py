@@ -127,7 +127,7 @@ def stylize_clip(
     with ExitStack() as stack:
         try:
             clip = stack.enter_context(opened(source))
-            clip = clip._replace(frames=(shrunk(frame, max_size) for frame in clip.frames))
+            clip = clip._replace(frames=of_one_size(clip.frames, max_size))
             bar = stack.enter_context(Progress(*columns))
             task = bar.add_task("", total=clip.count)
 
@@ -162,13 +162,17 @@ def stylize_clip(
     return done
 
 
-def shrunk(frame: Frame, max_size: int | None) -> Frame:
-    """A frame whose longest side is max_size at most."""
-    scale = min(1, (max_size or math.inf) / max(frame.image.shape))
-    if scale == 1:
-        return frame
-    size = tuple(max(1, round(side * scale)) for side in frame.image.shape[1:])
-    return frame._replace(image=resize_bicubic(frame.image[None].float(), size)[0].clamp(0, 255).round().byte())
+def of_one_size(frames: Iterator[Frame], max_size: int | None) -> Iterator[Frame]:
+    """Frames of the size of the first, shrunk to a longest side of max_size; a file may hold several sizes."""
+    size = None
+    for frame in frames:
+        if size is None:
+            scale = min(1, (max_size or math.inf) / max(frame.image.shape))
+            size = tuple(max(1, round(side * scale)) for side in frame.image.shape[1:])
+        if tuple(frame.image.shape[1:]) != size:
+            image = resize_bicubic(frame.image[None].float(), size)[0].clamp(0, 255).round().byte()
+            frame = frame._replace(image=image)
+        yield frame
 
 
 def stylize_frames(paint: Callable[[Tensor], Tensor], frames: list[Frame]) -> Iterator[Frame]:

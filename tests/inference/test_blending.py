@@ -150,6 +150,8 @@ def test_strength_from_a_program(files):
     np.testing.assert_allclose(alone(pixels, "a", strength=1.4), alone(over.astype(np.float32), "a"), atol=1e-3)
     with pytest.raises(FastStyleError, match="strength=2: must be a number from 0 to 1.5"):
         paint(photo, "a", strength=2)
+    with pytest.raises(FastStyleError, match="stroke_size=large: must be auto, None, or a side"):
+        paint(photo, "a", stroke_size="large")
 
 
 def test_networks_are_kept(files, monkeypatch):

@@ -1,13 +1,16 @@
 """Strokes that move with the pictures, by motion that is known: shifts by whole pixels of smooth random photos."""
 
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from fast_style.errors import FastStyleError
-from fast_style.inference import steady, video
+from fast_style.inference import files, steady, video
 from fast_style.inference.files import write_pictures
-from fast_style.inference.steady import KEPT, PAINTED_OVER, SETTLING, Steady, moved
+from fast_style.inference.steady import KEPT, PAINTED_OVER, SETTLING, Steady, is_steady, moved
 
 cv2 = pytest.importorskip("cv2", reason="steady= needs the extra: pip install opencv-python-headless")
 
@@ -112,6 +115,26 @@ def test_a_video_that_breaks_off_is_painted_over_what_there_was(tmp_path, monkey
     assert len(once) == 8 and len(again) == 5 and once[0].shape == (3, 56, 70)
     assert all(map(torch.equal, once[3:], again))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "b.mp4", "c.mp4"]
+
+
+def test_opencv_that_cannot_be_imported(monkeypatch):
+    """Not there, or without a library that it needs: every frame by itself, unless more is asked."""
+    assert is_steady("auto") and not is_steady(False)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert not is_steady("auto") and is_steady(True)
+    with pytest.raises(FastStyleError, match="steady=true needs OpenCV .*: pip install"):
+        Steady(lambda photos: photos)
+
+
+def test_photos_are_not_painted_again_for_it(tmp_path, monkeypatch):
+    makers = []
+    monkeypatch.setattr(files, "stylize_files", lambda *_, maker, **__: makers.append(maker) or {})
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    config = dict.fromkeys(("output", "style", "mask", "max_size", "max_memory"))
+    config |= {"input": str(tmp_path / "a.png"), "tile": "auto", "batch_size": 1, "workers": 1}
+    for steady_key in ("auto", False):
+        files.stylize_photos(config | {"steady": steady_key}, [("model", {"a": ["a"]})], "32-true")
+    assert len(makers) == 2 and makers[0] == makers[1]
 
 
 def test_what_does_not_move_is_not_steady():

@@ -68,8 +68,10 @@ def test_everything_that_combines_networks():
         Strokes(PaintedOver(b, 0.3), 40),
     ):
         assert tileable(combined)
-        found = stylize_in_tiles(combined, image, 32) / 255
+        shares = []
+        found = stylize_in_tiles(combined, image, 32, advance=shares.append) / 255
         torch.testing.assert_close(found, stylize(combined, image[None])[0], rtol=0, atol=ROUNDING)
+        assert sum(shares) == pytest.approx(1)
 
 
 def test_what_is_not_painted_in_tiles():
@@ -125,6 +127,8 @@ def test_the_largest_tile_that_fits():
     assert pick_tile(transformer, "32-true", (8000, 8000), 1.06e9) == 256
     with pytest.raises(FastStyleError, match="8000x8000 pixels take 1.0 GB even in tiles, and 0.1 are there"):
         pick_tile(transformer, "32-true", (8000, 8000), 1e8)
+    strokes = Strokes(TransformerNet(), 1024)
+    assert pick_tile(strokes, "32-true", (1400, 1050), 2.4e8) == 256, "the small copy is painted in tiles, too"
 
 
 def test_no_room_for_temporary_files(monkeypatch):

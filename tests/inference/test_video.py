@@ -8,8 +8,8 @@ import torch
 from PIL import Image, ImageSequence
 
 from fast_style.errors import FastStyleError
-from fast_style.inference import video
-from fast_style.inference.video import clip_maker, is_clip, opened, stylize_clip
+from fast_style.inference import files, video
+from fast_style.inference.video import Frame, clip_maker, is_clip, of_one_size, opened, stylize_clip
 
 
 class Plain(torch.nn.Module):
@@ -268,3 +268,24 @@ def test_a_camera_runs_until_it_is_stopped(av, tmp_path, monkeypatch):
 
     assert stylize_clip(Plain(), "camera:0", tmp_path / "out.mp4", show=show) == 3
     assert len(frames_of(tmp_path / "out.mp4")) == 3
+
+
+def test_frames_of_several_sizes_become_those_of_the_first():
+    frames = [
+        Frame(torch.full((3, *size), 90, dtype=torch.uint8), None, 0, 1) for size in ((40, 64), (40, 64), (64, 40))
+    ]
+    for most, size in ((None, (40, 64)), (32, (20, 32)), (100, (40, 64))):
+        found = [frame.image for frame in of_one_size(iter(frames), most)]
+        assert all(image.shape == (3, *size) and (image == 90).all() for image in found)
+
+
+def test_a_clip_in_a_random_style_is_painted_once(tmp_path, monkeypatch):
+    painted = []
+    monkeypatch.setattr(files, "stylize_clip", lambda painter, *_: painted.append(painter) or 1)
+    config = dict.fromkeys(("output", "mask", "max_size")) | {"input": str(tmp_path / "a.gif"), "style": "random"}
+    config |= {"steady": False, "batch_size": 1}
+    for seed in range(30):
+        models = [("first", {"a": ["a"], "b": ["b"]}), ("second", {"c": ["c"]})]
+        (target,), _ = files.stylize_moving(config | {"seed": seed}, models, "32-true")
+        assert target == tmp_path / f"a_{painted[seed]}.gif"
+    assert len(painted) == 30 and set(painted) == {"a", "b", "c"}
