@@ -8,10 +8,12 @@ equality  the photo at 2048x1536, painted in tiles of 512 and of 1024 pixels, be
           often done; `reduced`: by the statistics of a copy of 768 pixels. In float32 and in bfloat16.
 files     infer.py's own way from a file to a file, each in a process of its own, under max_memory=: the photo at 12
           megapixels (4000x3000) and at 100 (16384x6144), and a PNG of 30000x30000 with max_size=512. Resident memory at
-          its highest, of the process with all of Python and PyTorch; at once where tile=off is named.
+          its highest, of the process with all of Python and PyTorch; at once where tile=off is named. As they are
+          (stroke_size=null), and with the strokes of a copy of 1024 pixels (auto).
 """
 
 import argparse
+import itertools
 import json
 import re
 import subprocess
@@ -129,7 +131,6 @@ def equality(transformer: nn.Module, image: Tensor) -> list[dict]:
 
 def run_file(ckpt: str, source: Path, target: Path, *keys: str) -> dict:
     command = [sys.executable, "-c", RUN, f"ckpt={ckpt}", f"input={source}", f"output={target}", *keys]
-    command += ["stroke_size=null"]  # else a copy of 1024 pixels is painted, too
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     found = re.search(r"measured (\S+) (\S+) (\S+)", finished.stdout)
     with Image.open(source) as image:
@@ -158,13 +159,14 @@ def measure(args: argparse.Namespace) -> dict:
         folder = Path(name)
         if "12" in args.parts:
             write_image(folder / "12.jpg", of_size(4000, 3000))
-            for keys in (("tile=off",), ("max_memory=1500MB",)):
+            for keys in itertools.product(("tile=off", "max_memory=1500MB"), ("stroke_size=null", "stroke_size=auto")):
                 rows.append(run_file(args.ckpt, folder / "12.jpg", folder / "out.jpg", *keys))
                 print(rows[-1], flush=True)
         if "100" in args.parts:
             write_image(folder / "100.jpg", (of_size(16384, 6144) * 255).byte())
-            rows.append(run_file(args.ckpt, folder / "100.jpg", folder / "out.jpg", "max_memory=4GB"))
-            print(rows[-1], flush=True)
+            for strokes in ("stroke_size=null", "stroke_size=auto"):
+                rows.append(run_file(args.ckpt, folder / "100.jpg", folder / "out.jpg", "max_memory=4GB", strokes))
+                print(rows[-1], flush=True)
         if "png" in args.parts:
             Image.new("RGB", (30000, 30000), (90, 140, 200)).save(folder / "large.png")
             rows.append(run_file(args.ckpt, folder / "large.png", folder / "out.png", "max_size=512"))
