@@ -38,11 +38,12 @@ from fast_style.networks.transformer_net import (
 from fast_style.networks.upscaler import resize_bicubic
 
 TILES = (1024, 512, 256)  # sides, in pixels of the picture
-# Maps of full resolution that stylising holds at its peak, at once and in tiles with their margins (measured by
-# benchmarks/large_pictures), and bytes of a pixel in pictures: as floats, in and out; from a file and to one; and of a
-# small copy, all that its strokes are found with.
-MAPS_AT_ONCE, MAPS_OF_A_TILE, MARGIN = 5, 8, 96
-FLOAT_PICTURES, WHOLE_PICTURE, SKETCH = 36, 16, 100
+# Maps of full resolution that stylising takes at its peak, at once and in tiles with their margins, by the memory of
+# the process (benchmarks/large_pictures): freed memory is kept, in pieces that do not fit what comes next. And bytes of
+# a pixel in pictures: as floats, in and out; from a file and to one; of a small copy, all that its strokes are found
+# with; and what they take at full size.
+MAPS_AT_ONCE, MAPS_OF_A_TILE, MARGIN = 12, 30, 96
+FLOAT_PICTURES, WHOLE_PICTURE, SKETCH, REFINED = 36, 16, 100, 80
 # The system's folder for temporary files may lie in memory; this one does not.
 ON_DISK = os.environ.get("TMPDIR") or ("/var/tmp" if Path("/var/tmp").is_dir() else None)
 
@@ -376,9 +377,10 @@ def bytes_a_pixel(network: nn.Module, precision: str, maps: int) -> int:
 
 def largest_at_once(network: nn.Module, precision: str, memory: float) -> float:
     """Pixels of an image that may be painted at once in so many bytes."""
-    return (
-        memory / (bytes_a_pixel(network, precision, MAPS_AT_ONCE) + FLOAT_PICTURES) if tileable(network) else math.inf
-    )
+    if not tileable(network):
+        return math.inf
+    strokes = REFINED * any(isinstance(part, Strokes) for part in network.modules())
+    return memory / (bytes_a_pixel(network, precision, MAPS_AT_ONCE) + FLOAT_PICTURES + strokes)
 
 
 def pick_tile(network: nn.Module, precision: str, size: tuple[int, int], memory: float) -> int:
