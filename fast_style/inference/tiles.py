@@ -389,6 +389,7 @@ def pick_tile(network: nn.Module, precision: str, size: tuple[int, int], memory:
     for part in network.modules():
         if isinstance(part, Strokes) and part.small_size(size) != size:
             fixed += SKETCH * math.prod(part.small_size(size))
+            tile *= 2  # what painting the copy has left free is no use to painting again
     for side in TILES:
         needed = fixed + tile * (side + MARGIN) ** 2
         if needed <= memory:

@@ -128,7 +128,7 @@ def test_the_largest_tile_that_fits():
     with pytest.raises(FastStyleError, match="8000x8000 pixels take 1.1 GB even in tiles, and 0.1 are there"):
         pick_tile(transformer, "32-true", (8000, 8000), 1e8)
     strokes = Strokes(TransformerNet(), 1024)
-    assert pick_tile(strokes, "32-true", (1400, 1050), 5.9e8) == 256, "the small copy is painted in tiles, too"
+    assert pick_tile(strokes, "32-true", (1400, 1050), 1.1e9) == 256, "the small copy is painted in tiles, too"
 
 
 def test_no_room_for_temporary_files(monkeypatch):
