@@ -1,5 +1,6 @@
 """The commands: from a config to objects, and what they do. One place composes configs and turns errors into exits."""
 
+import gc
 import os
 import sys
 import traceback
@@ -59,6 +60,7 @@ def run(name: str, work: Callable[[DictConfig], object]) -> None:
             raise FailedJob(reason) from error
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # have Hydra raise what it would print, and at length
+    gc.freeze()  # what has been imported stays: looking for garbage among it takes a third of a second at the end alone
     try:
         main()
     except FailedJob:
