@@ -195,6 +195,15 @@ def is_done(source: Path, target: Path, config: dict) -> bool:
     return all(target.stat().st_mtime >= path.stat().st_mtime for path in sources)
 
 
+def names_of_pictures(config: dict, models: list[tuple[str, dict[str, list[nn.Module]]]]) -> list[str]:
+    """What the pictures of models, as of `stylize_photos`, are called. Raises FastStyleError if two have one name."""
+    styles = [style for _, by_style in models for style in by_style]
+    if len(set(styles)) < len(styles):
+        twice = next(style for style in styles if styles.count(style) > 1)
+        raise FastStyleError(f"ckpt={shown(config['ckpt'])}: two paint {twice}, by which pictures are called")
+    return styles
+
+
 def in_styles(inputs: list[Path], root: Path, styles: list[str], config: dict) -> dict[str, list[Path]]:
     """The photos that are painted in each style: all, or with style=random each photo in one style, which follows from
     seed=, from what output names it, and from nothing else."""
@@ -225,10 +234,7 @@ def stylize_photos(
         )
     if note:
         print(f"input={config['input']}: {note}")
-    styles = [style for _, by_style in models for style in by_style]
-    if len(set(styles)) < len(styles):
-        twice = next(style for style in styles if styles.count(style) > 1)
-        raise FastStyleError(f"ckpt={shown(config['ckpt'])}: two paint {twice}, by which pictures are called")
+    styles = names_of_pictures(config, models)
     photos, several = in_styles(inputs, root, styles, config), len(styles) > 1 and config["style"] != "random"
     work = []
     for model, by_style in models:
@@ -288,7 +294,7 @@ def stylize_moving(
         print('frames are painted each by itself: after pip install "fast-style[video]" strokes move with the picture')
     config = config | {"steady": steady}
     source, work, skipped = config["input"], [], []
-    styles = [style for _, by_style in models for style in by_style]
+    styles = names_of_pictures(config, models)
     chosen = in_styles([Path(source)], Path(source).parent, styles, config)
     models = [(model, {style: by_style[style] for style in by_style if chosen[style]}) for model, by_style in models]
     several = sum(len(variants) for _, by_style in models for variants in by_style.values()) > 1
