@@ -68,7 +68,7 @@ def why_not_compiled(device: torch.device) -> str | None:
 
 
 # Of glibc's <malloc.h>.
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
 def keep_freed_memory() -> None:
@@ -83,6 +83,17 @@ def keep_freed_memory() -> None:
             libc = ctypes.CDLL("libc.so.6")
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
+
+
+def share_freed_memory() -> None:
+    """Have the threads of a Linux process that is to run for long take memory from two places, before there are any.
+
+    By default glibc gives each thread its own, and what is free in one is no use to the others: a service grew by 15 MB
+    with every thousand pictures (benchmarks/serve).
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
 
 
 def free_memory(device: torch.device) -> float:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from fast_style.commands import run
 from fast_style.errors import FastStyleError
+from fast_style.hardware import share_freed_memory
 from fast_style.keys import Serve, check_keys
 
 
@@ -20,6 +21,7 @@ def serve(cfg: DictConfig) -> None:
         from fast_style.inference.service import build_app, load_styles
     except ImportError as error:
         raise FastStyleError(f'fast-style-serve needs FastAPI ({error}): pip install "fast-style[serve]"') from error
+    share_freed_memory()
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # which are refused by their pixels
     app = build_app(load_styles(config["models"], config["device"], config["precision"]), config)
     print(f"http://{config['host']}:{config['port']}/docs shows how to ask", flush=True)
