@@ -89,7 +89,7 @@ def share_freed_memory() -> None:
     """Have the threads of a Linux process that is to run for long take memory from two places, before there are any.
 
     By default glibc gives each thread its own, and what is free in one is no use to the others: a service grew by 15 MB
-    with every thousand pictures (benchmarks/serve).
+    with every thousand hostile uploads (benchmarks/serve).
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library
