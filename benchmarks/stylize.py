@@ -5,7 +5,7 @@
 ports   eager float32, NCHW, the paper's network (benchmarks/ports.py), one image after the other, in a process of its
         own; and beside ours with freed memory kept as ours is (hardware.keep_freed_memory)
 equal   the same network and weights, as infer.py runs it on this machine; on a GPU with compile=true
-slim    the network that `python train.py style=...` trains
+slim    `model=slim`, the smallest
 
 Latency of one image at each size, from the device's memory to it, the sides taking turns (Johnson et al. 2016, table 1,
 has 256, 512 and 1024); images a second in batches; a folder of JPEGs end to end, files in and files out; and the memory

@@ -9,7 +9,7 @@ of train.py after --network-steps steps. Under each picture: seconds, with loadi
 
 The Gram error is relative, a mean over relu1_1 ... relu5_1 of the distilled loss network. It is no judge of all four:
 the texture network is trained on just that, at this size and at half of it, and Gatys et al. minimise the like of it on
-the same network, while quilting and Portilla and Simoncelli know nothing of it.
+VGG-16's factors, while quilting and Portilla and Simoncelli know nothing of it.
 """
 
 import argparse

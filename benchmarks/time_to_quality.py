@@ -15,8 +15,8 @@ training images; arguments like style=mosaic go to both. The loss is that of the
 float32, on the middle of the last photos of the folder by name, at 256 px; a data.root of training photos gives these
 up. The clock is that of the training steps, with loading, and stops for evaluation, validation and previews.
 
-Ports have VGG-16 for a loss network, not the small one that ships here. Its weights are a download and its features
-another objective, so the ports' network trains on the small one, and a second clock shows what it would cost on VGG-16:
+Ports have VGG-16 itself for a loss network, a download, and not the factors of it that ship here. The ports' network
+trains on these, for the same objective, and a second clock shows what it would cost on VGG-16:
 each step longer by the difference between the two, measured with random weights.
 """
 

@@ -1,7 +1,7 @@
 """MultiStyleNet: one network for many styles.
 
-Dumoulin, Shlens, Kudlur, "A Learned Representation for Artistic Style" (ICLR 2017): one network paints every style, and
-only the scales and shifts of its instance norms say which.
+Dumoulin, Shlens, Kudlur, "A Learned Representation for Artistic Style" (ICLR 2017): one network paints every style; the
+scales and shifts of its instance norms say which, and here its skips and its last convolution, too.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Where a training starts: from scratch, from a trained style, or from the backbone, the network that ships for it."""
+"""Where a training starts: from scratch, a trained style, the backbone that ships, or a first guess."""
 
 from collections.abc import Sequence
 from importlib.resources import files
