@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import center_crop, to_pil_image
 
 from benchmarks.objective_against_iterations import load_objective
-from benchmarks.quality import Judge, summary
+from benchmarks.quality import Judge, judged_size, resized, summary
 from benchmarks.result import write_result
 from benchmarks.sheet import draw_sheet
 from benchmarks.timing import environment
@@ -106,6 +106,17 @@ def square(image: Tensor, size: int) -> Image.Image:
     return picture.resize((size, size), Image.Resampling.LANCZOS)
 
 
+def sheet_rows(shown: dict[str, Tensor], found: dict[str, dict], columns: list[str], cell: int, crops: bool) -> list:
+    """A painting's rows of the sheet: what is shown in each column, and, if asked for, its middle pixel by pixel."""
+    white = Image.new("RGB", (cell, cell), "white")
+    labels = {name: f"style {means['style']}" for name, means in found.items()}
+    rows = [[(square(shown[name], cell) if name in shown else white, labels.get(name, "")) for name in columns]]
+    if crops:
+        sized = shown | {"painting": resized(shown["painting"], judged_size(shown["painting"]))[0]}
+        rows += [[(to_pil_image(center_crop(sized[name], cell)) if name in sized else white, "") for name in columns]]
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trained", nargs="+", required=True, metavar="LABEL=FILE", help="release files of one style")
@@ -117,6 +128,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the result as JSON")
     parser.add_argument("--sheet", type=Path, help="and the pictures of the first photo")
     parser.add_argument("--cell", type=int, default=256, help="side of a picture of the sheet")
+    parser.add_argument("--crops", action="store_true", help="and below each its middle, pixel by pixel")
     args = parser.parse_args()
     trained, judge = read_trained(args.trained), Judge(args.vgg16)
     files = [
@@ -133,12 +145,7 @@ def main() -> None:
         painters = {LBFGS: lbfgs(list(models.values())[-1], args.lbfgs)} if args.lbfgs else {}
         painters |= {label: partial(stylize, network) for label, network in networks.items()}
         paintings[painting.stem], shown = judge_painting(judge, painting, painters, photos)
-        white = Image.new("RGB", (args.cell, args.cell), "white")
-        rows.append([
-            (square(shown[name], args.cell) if name in shown else white,
-             f"style {paintings[painting.stem][name]['style']}" if name in paintings[painting.stem] else "")
-            for name in columns
-        ])  # fmt: skip
+        rows += sheet_rows(shown, paintings[painting.stem], columns, args.cell, args.crops)
     result = {
         "judge": judge.name,
         "photos": len(photos),

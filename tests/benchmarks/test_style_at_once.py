@@ -6,6 +6,7 @@ import sys
 import pytest
 from conftest import ROOT
 from PIL import Image
+from torchvision.transforms.functional import center_crop, to_pil_image
 
 from benchmarks import style_at_once
 from benchmarks.quality import Judge
@@ -26,7 +27,8 @@ def test_a_whole_run(photo, tmp_path, monkeypatch, capsys):
     network = tmp_path / "any.safetensors"
     save_release(network, AnyStyleNet(MODEL, 1472), config | {"task": {"name": "any_style"}}, {}, {"steps": 3})
     arguments = ["--trained", f"60s={tmp_path}/one.safetensors", "--photos", str(source), "--network", str(network)]
-    written = ["--output", str(tmp_path / "a.json"), "--sheet", str(tmp_path / "a.png"), "--cell", "40", "--lbfgs", "2"]
+    sheet = ["--sheet", str(tmp_path / "a.png"), "--cell", "40", "--crops"]
+    written = ["--output", str(tmp_path / "a.json"), *sheet, "--lbfgs", "2"]
     monkeypatch.setattr(sys, "argv", ["style_at_once", *arguments, *written])
     style_at_once.main()
     result = json.loads((tmp_path / "a.json").read_text())
@@ -37,7 +39,10 @@ def test_a_whole_run(photo, tmp_path, monkeypatch, capsys):
     expected = Judge(None)([read_on_white(painting)], image, image)
     assert before["style"] == pytest.approx(expected["style"], abs=1e-3) and before["content"] == 0
     assert result["network"]["steps"] == 3 and result["seconds"]["total"] > 0
-    assert Image.open(tmp_path / "a.png").size == (5 * 46 - 6, 28 + 40 + 22)
+    sheet = Image.open(tmp_path / "a.png")
+    assert sheet.size == (5 * 46 - 6, 28 + 2 * (40 + 22))
+    shown = sheet.crop((46, 28 + 62, 46 + 40, 28 + 62 + 40))
+    assert shown.tobytes() == to_pil_image(center_crop(image, 40)).tobytes()
     assert "first guess" in capsys.readouterr().out
 
 
