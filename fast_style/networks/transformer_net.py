@@ -129,7 +129,8 @@ class TransformerNet(nn.Module):
                      input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad
     output           linear | tanh (scaled to [0, 1]) | tanh150 (a little beyond, 127.5 +- 150 of 255, where saturation
                      costs no white and no black: Engstrom's code, and about that in Johnson's)
-    noise            whether noise is added to every residual block and after every upsampling; not in Johnson et al.
+    noise            false | fine: after every upsampling | true: to every residual block as well, where it decides, and not
+                     the photo, where things are painted; not in Johnson et al.
     skips            whether the features of the way down are added on the way up, before what follows at the same
                      resolution, each channel with a strength that is learnt and begins at 0; not in Johnson et al.
     margin           pixels by which a picture is painted larger on all sides, on the photo mirrored, and cut: along the
@@ -146,7 +147,7 @@ class TransformerNet(nn.Module):
         upsampling: str = "nearest",
         padding: str = "reflect",
         output: str = "linear",
-        noise: bool = False,
+        noise: bool | str = False,
         skips: bool = False,
         margin: int = 0,
     ):
@@ -170,7 +171,7 @@ class TransformerNet(nn.Module):
             layers += [conv, NORMS[norm](c_out), nn.ReLU(inplace=True)]
             sources.append(len(layers))
         for place in range(residual_blocks):
-            extra = Noise(channels[-1], place, PERIODS[place % len(PERIODS)]) if noise else nn.Identity()
+            extra = Noise(channels[-1], place, PERIODS[place % len(PERIODS)]) if noise is True else nn.Identity()
             layers += [ResidualBlock(channels[-1], norm, inner, extra)]
         for place, (c_in, c_out) in enumerate(zip(channels[:0:-1], channels[-2::-1], strict=True), residual_blocks):
             extra = [Noise(c_out, place, FINE_PERIOD)] if noise else []

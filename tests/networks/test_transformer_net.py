@@ -77,7 +77,7 @@ def test_parameter_count_follows_from_the_config(name):
     for fine, coarse in zip(channels, channels[1:], strict=False):
         expected += conv(fine, coarse, 3) + 2 * coarse + conv(coarse, fine, 3) + 2 * fine
     if config["noise"]:
-        expected += config["residual_blocks"] * channels[-1] + sum(channels[:-1])
+        expected += sum(channels[:-1]) + (config["residual_blocks"] * channels[-1] if config["noise"] is True else 0)
     if config["skips"]:
         expected += sum(channels[:-1])
     assert parameter_count(build(name)) == expected
@@ -245,7 +245,7 @@ def test_noise_begins_elsewhere_for_other_images_in_training():
     assert any(torch.allclose(tile[:12, :15], added[0, 0], atol=1e-5) for tile in rolled)
 
 
-@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("noise", [False, "fine", True])
 def test_skips_add_what_has_the_same_resolution(noise):
     """By hand, layer after layer; and at strength 0, where they begin, they add nothing."""
     torch.manual_seed(0)
