@@ -129,8 +129,8 @@ class TransformerNet(nn.Module):
                      input: the image is padded once (40 pixels in the paper) and the residual blocks do not pad
     output           linear | tanh (scaled to [0, 1]) | tanh150 (a little beyond, 127.5 +- 150 of 255, where saturation
                      costs no white and no black: Engstrom's code, and about that in Johnson's)
-    noise            false | fine: after every upsampling | true: to every residual block as well, where it decides, and not
-                     the photo, where things are painted; not in Johnson et al.
+    noise            false | fine: noise is added after every upsampling | true: in every residual block, too, where it
+                     decides, and not the photo, where things are painted; not in Johnson et al.
     skips            whether the features of the way down are added on the way up, before what follows at the same
                      resolution, each channel with a strength that is learnt and begins at 0; not in Johnson et al.
     margin           pixels by which a picture is painted larger on all sides, on the photo mirrored, and cut: along the

@@ -80,8 +80,10 @@ def start_any_style(network: AnyStyleNet, init_from: str | None) -> bool:
     if earlier is None:
         return False
     if isinstance(earlier, AnyStyleNet):
-        fitting(earlier.shared.transformer.state_dict(), network.shared.model, init_from)
-        network.load_state_dict(earlier.state_dict())
+        transformer = fitting(earlier.shared.transformer.state_dict(), network.shared.model, init_from)
+        network.shared.transformer.load_state_dict(transformer)
+        network.shared.offsets.data.copy_(earlier.shared.offsets)
+        network.predictor.load_state_dict(earlier.predictor.state_dict())
         return True
     several = isinstance(earlier, MultiStyleNet)
     state_dict = (earlier.transformer if several else earlier).state_dict()
@@ -102,27 +104,36 @@ def starting_network(init_from: str | None, model: dict) -> nn.Module | None:
     if not path.exists():
         raise FastStyleError(f"init_from={path}: no such file; init_from=null starts from scratch")
     path = find_model(path, "init_from")
-    # The margin is of pictures, not of training.
-    if init_from == "auto" and read_metadata(path)["model"] | {"margin": 0} != model | {"margin": 0}:
+    # The margin is of pictures, not of training; noise in residual blocks can be added, and left out.
+    other = {"margin": 0, "noise": bool(model.get("noise"))}
+    if init_from == "auto" and read_metadata(path)["model"] | {"margin": 0, "noise": True} != model | other:
         return None
     return load_network(path, "init_from")[0]
 
 
 def fitting(state_dict: dict[str, Tensor], model: dict, init_from: str) -> dict[str, Tensor]:
-    """The state itself, and skips of strength 0 for a model that has them where the state has none.
+    """The state itself; skips and noise in residual blocks begin at strength 0 where only the model has them, and such
+    noise is left out where only the state has it.
 
     Raises FastStyleError if it is not that of the model.
     """
     try:
         network = TransformerNet(**model)
-        skips = {name: value for name, value in network.state_dict().items() if name.startswith("skips.")}
-        state_dict = skips | state_dict
+        own = network.state_dict()
+        added = {name: value for name, value in own.items() if name.startswith("skips.") or is_block_noise(name)}
+        kept = {name: value for name, value in state_dict.items() if name in own or not is_block_noise(name)}
+        state_dict = added | kept
         network.load_state_dict(state_dict)
     except (RuntimeError, TypeError) as error:
         raise FastStyleError(
             f"init_from={init_from} has another network than model=: give its model, or init_from=null"
         ) from error
     return state_dict
+
+
+def is_block_noise(name: str) -> bool:
+    """Whether a parameter of a TransformerNet is the strength of the noise in a residual block."""
+    return name.endswith(".noise.weight")
 
 
 def style_statistics(loss_network: LossNetwork, style_images: Sequence[Tensor]) -> Tensor:

@@ -9,12 +9,12 @@ from omegaconf import OmegaConf
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from fast_style.checkpoint import FORMAT, load_network, read_metadata
+from fast_style.checkpoint import FORMAT, load_network, read_metadata, save_release
 from fast_style.data.styles import bundled_styles, read_style_image
 from fast_style.errors import FastStyleError
 from fast_style.networks.loss_network import load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
-from fast_style.networks.transformer_net import TransformerNet
+from fast_style.networks.transformer_net import Noise, ResidualBlock, TransformerNet
 from fast_style.training.warm_start import (
     FIRST_GUESS,
     SHIPPED,
@@ -160,6 +160,28 @@ def test_a_model_with_skips_starts_from_one_without(backbone_file):
     assert torch.equal(network(image), before(image))
 
 
+def test_noise_in_residual_blocks_is_left_out_and_begins_at_nothing(tmp_path):
+    earlier = TransformerNet(**MODEL, noise=True)
+    for layer in earlier.layers.modules():
+        if isinstance(layer, Noise):
+            torch.nn.init.normal_(layer.weight)
+    config, image = {"task": {"name": "style_transfer"}, "style": {"name": "mine"}}, torch.rand(1, 3, 32, 32)
+    save_release(tmp_path / "all.safetensors", earlier, config | {"model": MODEL | {"noise": True}}, {}, {})
+    network = TransformerNet(**MODEL, noise="fine").eval()
+    network.load_state_dict(initial_state(str(tmp_path / "all.safetensors"), MODEL | {"noise": "fine"}, []))
+    save_release(tmp_path / "fine.safetensors", network, config | {"model": MODEL | {"noise": "fine"}}, {}, {})
+    for block in earlier.modules():
+        if isinstance(block, ResidualBlock):
+            torch.nn.init.zeros_(block.noise.weight)
+    expected = earlier.eval()(image)
+    assert torch.equal(network(image), expected)
+    again = TransformerNet(**MODEL, noise=True).eval()
+    again.load_state_dict(initial_state(str(tmp_path / "fine.safetensors"), MODEL | {"noise": True}, []))
+    assert torch.equal(again(image), expected)
+    with pytest.raises(FastStyleError, match="another network"):
+        initial_state(str(tmp_path / "fine.safetensors"), MODEL, [])
+
+
 def test_auto_leaves_other_models_alone(compose_config):
     assert initial_state("auto", MODEL, [torch.rand(1, 3, 32, 32)]) is None
 
@@ -170,8 +192,11 @@ def test_auto_is_the_backbone_for_its_own_paintings_and_a_first_guess_for_others
     mosaic = read_style_image(bundled_styles()["mosaic"], 384)
     for picture in (mosaic, 1 - mosaic):
         start = initial_state("auto", model, [picture])
-        changed = initial_state("auto", model | {"margin": 5}, [picture])
-        assert all(torch.equal(start[name], changed[name]) for name in start), "a margin is no other network"
+        for other in ({"margin": 5}, {"noise": True}, {"noise": "fine"}):
+            changed = initial_state("auto", model | other, [picture])
+            both = start.keys() & changed.keys()
+            assert len(both) > 50 and all(torch.equal(start[name], changed[name]) for name in both), other
+        assert initial_state("auto", model | {"noise": False}, [picture]) is None
         if picture is mosaic:
             expected = load_network(SHIPPED)[0].transformer_for("mosaic").state_dict()
         else:
