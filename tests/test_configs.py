@@ -204,6 +204,8 @@ def test_values_as_they_are_taken(keys, key, value, expected):
     (Train, "model.channels", [8, 2.5], "model.channels=[8, 2.5]: must be a whole number, at least 1"),
     (Train, "model.kernel_sizes", [9], "model.kernel_sizes=[9]: must be a list of 2, such as [A,B]"),
     (Train, "model.norm", "layer", "model.norm=layer: choose from instance, batch, none"),
+    (Train, "model.noise", "some", "model.noise=some: choose from fine, true, false"),
+    (Train, "model.noise", 1, "model.noise=1: choose from fine, true, false"),
     (Train, "objective.style_scales", [0], "objective.style_scales=[0]: must be a number, more than 0"),
     (Train, "objective.style_weights", [["a"]], f"objective.style_weights=[['a']]: {NUMBER}"),
     (Train, "objective.style_weights", None, f"objective.style_weights=null: {NUMBER}"),
