@@ -344,7 +344,10 @@ def absurd(chance: random.Random) -> object:
     ])  # fmt: skip
 
 
-ARGUMENTS = ("channels", "residual_blocks", "kernel_sizes", "norm", "upsampling", "padding", "output", "noise", "skips")
+ARGUMENTS = (
+    "channels", "residual_blocks", "kernel_sizes", "norm", "upsampling", "padding", "output", "coarse_blocks", "noise",
+    "skips",
+)  # fmt: skip
 
 
 def edited(chance: random.Random, canary: Path) -> dict:

@@ -188,6 +188,7 @@ class Model:
     upsampling: str = choice(*UPSAMPLINGS)
     padding: str = choice("reflect", "input")
     output: str = choice("linear", "tanh", "tanh150")
+    coarse_blocks: int = at_least(0)
     noise: bool | str = choice("fine", True, False)
     skips: bool
     margin: int = at_least(0)

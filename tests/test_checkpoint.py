@@ -186,7 +186,7 @@ def test_model_that_does_not_fit_its_weights(release, change):
 
 
 @pytest.mark.parametrize(
-    "change", [{"residual_blocks": 10**6}, {"residual_blocks": 10**12}, {"channels": [30_000] * 3}], ids=str
+    "change", [{"residual_blocks": 10**6}, {"coarse_blocks": 10**12}, {"channels": [30_000] * 3}], ids=str
 )
 def test_a_file_cannot_make_us_build_more_than_it_holds(release, change):
     """Nor wait: a million blocks are minutes, so wide a block 64 GB."""

@@ -407,6 +407,7 @@ def test_the_paper(resolved):
         "upsampling": "transposed",
         "padding": "input",
         "output": "tanh",
+        "coarse_blocks": 0,
         "noise": False,
         "skips": False,
         "margin": 0,

@@ -27,6 +27,7 @@ from fast_style.inference.windows import Window, cut, windows
 from fast_style.networks.fast_layers import moments
 from fast_style.networks.transformer_net import (
     OUTPUTS,
+    CoarseBlocks,
     ConvLayer,
     InstanceNorm,
     Noise,
@@ -244,6 +245,8 @@ class Painting:
         x = padded(x, *indices)
         kept, strengths = {}, iter(transformer.skips)
         for place, layer in enumerate(transformer.layers):
+            if place == transformer.coarse_place:
+                x = self.layered(transformer.coarse, x)
             if place in transformer.joints:
                 x = x.plus(kept.pop(transformer.joints[place]), next(strengths))
             if place in transformer.joints.values():
@@ -262,10 +265,14 @@ class Painting:
             case InstanceNorm():
                 return self.normalised(layer, x)
             case ResidualBlock():
-                x = body = noisy(layer.noise, x)
-                for part in layer.body:
-                    body = self.layered(part, body)
-                return self.passed(cropped(x, layer.crop).plus(body))
+                x = noisy(layer.noise, x)
+                return self.passed(cropped(x, layer.crop).plus(self.layered(layer.body, x)))
+            case CoarseBlocks():
+                return self.passed(x.plus(self.layered(layer.body, x)))
+            case nn.Sequential():
+                for part in layer:
+                    x = self.layered(part, x)
+                return x
         return x.then(layer)
 
     def normalised(self, norm: InstanceNorm, x: LazyMap) -> LazyMap:
@@ -319,7 +326,7 @@ def passes(network: nn.Module, size: tuple[int, int]) -> int:
             return 2 * passes(twice.network, size)
         case Combined() as combined:
             return sum(passes(one, size) for one in combined.networks)
-    return sum(isinstance(module, InstanceNorm | ResidualBlock) for module in network.modules())
+    return sum(isinstance(module, InstanceNorm | ResidualBlock | CoarseBlocks) for module in network.modules())
 
 
 # --- a picture

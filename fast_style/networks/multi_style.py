@@ -34,7 +34,7 @@ class MultiStyleNet(nn.Module):
         self.transformer = TransformerNet(**model)
         modules = dict(self.transformer.named_modules())
         norms = [name for name, module in modules.items() if isinstance(module, nn.InstanceNorm2d)]
-        last = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)][-1]
+        last = [name for name in modules if name.startswith("layers.") and isinstance(modules[name], nn.Conv2d)][-1]
         own = dict(self.transformer.named_parameters())
         parts = [f"{name}.{kind}" for name in [*norms, last] for kind in ("weight", "bias")]
         parts += [name for name in own if name.startswith("skips.")]
@@ -100,6 +100,14 @@ class MultiStyleNet(nn.Module):
         deviations = self.statistics.std(0, correction=0).clamp_min(1e-4)
         distances = ((self.statistics - statistics) / deviations).square().mean(1)
         return self.names[int(distances.argmin())], float(distances.min())
+
+    def offsets_of(self, other: "MultiStyleNet", offsets: Tensor) -> Tensor:
+        """Offsets (..., D) of another network as those of this one, of the same parameters: 0 where only this one has
+        them."""
+        parts = offsets.split([shape.numel() for shape in other.shapes.values()], -1)
+        known = dict(zip(other.shapes, parts, strict=True))
+        added = {name: offsets.new_zeros(*offsets.shape[:-1], shape.numel()) for name, shape in self.shapes.items()}
+        return torch.cat([known.get(name, zeros) for name, zeros in added.items()], -1)
 
     @torch.no_grad()
     def transformer_for(self, style: str | Mapping[str, float], strength: float = 1.0) -> TransformerNet:

@@ -33,7 +33,19 @@ class ConvLayer(nn.Sequential):
 
 
 PERIODS, FINE_PERIOD, DITHER_PERIOD = (211, 223, 227, 229, 233), 509, 521  # primes
-DITHER = 0.5 / 255
+DITHER = 1 / 255
+
+
+def noise_tile(period: int, seed: int, pink: bool) -> Tensor:
+    """Normal noise (period, period) of deviation 1 that can be laid side by side; pink has as much of every scale."""
+    white = torch.randn(period, period, generator=torch.Generator().manual_seed(seed), device="cpu")
+    if not pink:
+        return white
+    frequencies = torch.fft.fftfreq(period, dtype=torch.float64, device="cpu")
+    radius = torch.hypot(frequencies[:, None], frequencies)
+    radius[0, 0] = torch.inf
+    tile = torch.fft.ifft2(torch.fft.fft2(white.double()) / radius).real
+    return (tile / tile.std()).float()
 
 
 class Noise(nn.Module):
@@ -47,16 +59,16 @@ class Noise(nn.Module):
     seed       of the tile; one for every place in a network
     period     side of the tile, in pixels of the features
     strength   for all channels, instead of one for each that is learnt
+    pink       whether neighbours are alike, at every scale, instead of each pixel being drawn by itself
     """
 
-    def __init__(self, channels: int, seed: int, period: int, strength: float | None = None):
+    def __init__(self, channels: int, seed: int, period: int, strength: float | None = None, pink: bool = False):
         super().__init__()
         if strength is None:
             self.weight = nn.Parameter(torch.zeros(channels))
         else:
             self.register_buffer("weight", torch.full((channels,), strength), persistent=False)
-        tile = torch.randn(period, period, generator=torch.Generator().manual_seed(seed), device="cpu")
-        self.register_buffer("tile", tile, persistent=False)
+        self.register_buffer("tile", noise_tile(period, seed, pink), persistent=False)
 
     def forward(self, x: Tensor, top: int = 0, left: int = 0) -> Tensor:
         """(B, C, H, W) -> the same shape; the first pixel may lie elsewhere than in the corner of the picture."""
@@ -110,6 +122,29 @@ class UpsampleConv(nn.Sequential):
             )
 
 
+class CoarseBlocks(nn.Module):
+    """Residual blocks at half the resolution, around an identity, which they begin as: what is painted at a place
+    depends on more of the photo, and an eye is told from a star by the face around it.
+
+    (B, C, H, W) with H and W even -> the same shape.
+    """
+
+    def __init__(self, channels: int, blocks: int, norm: str, upsampling: str):
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvLayer(channels, channels, 3, 2, "reflect"),
+            NORMS[norm](channels),
+            nn.ReLU(inplace=True),
+            *(ResidualBlock(channels, norm, "reflect", nn.Identity()) for _ in range(blocks)),
+            UpsampleConv(channels, channels, upsampling),
+            NORMS[norm](channels),
+        )
+        nn.init.zeros_(self.body[-1].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
 OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
     "tanh": lambda x: (torch.tanh(x) + 1) / 2,
@@ -133,6 +168,7 @@ class TransformerNet(nn.Module):
                      decides, and not the photo, where things are painted; not in Johnson et al.
     skips            whether the features of the way down are added on the way up, before what follows at the same
                      resolution, each channel with a strength that is learnt and begins at 0; not in Johnson et al.
+    coarse_blocks    residual blocks at half the coarsest resolution, in the middle of the others; not in Johnson et al.
     margin           pixels by which a picture is painted larger on all sides, on the photo mirrored, and cut: along the
                      border of its crops a network learns to draw the painting's frame. Not in training, nor in Johnson
                      et al.
@@ -150,19 +186,23 @@ class TransformerNet(nn.Module):
         noise: bool | str = False,
         skips: bool = False,
         margin: int = 0,
+        coarse_blocks: int = 0,
     ):
         super().__init__()
         self.margin = margin
-        self.scale = 2 ** (len(channels) - 1)
+        coarsest = 2 ** (len(channels) - 1)
+        self.scale = 2 * coarsest if coarse_blocks else coarsest
         # Reflection needs two coarse pixels, and of full resolution one more than a kernel reaches.
         self.smallest = max(2, -(-(max(kernel_sizes) // 2 + 1) // self.scale)) * self.scale
         # Two unpadded 3x3 convolutions per block take two coarse pixels from each side.
-        self.input_padding = 2 * residual_blocks * self.scale if padding == "input" else 0
+        self.input_padding = 2 * residual_blocks * coarsest if padding == "input" else 0
         outer, inner = ("zeros", "none") if padding == "input" else ("reflect", "reflect")
         first, last = kernel_sizes
         check_keys({"norm": norm, "upsampling": upsampling, "padding": padding, "output": output}, Model, "model.")
         if skips and padding == "input":
             raise FastStyleError("model.skips=true needs model.padding=reflect: unpadded blocks return fewer pixels")
+        if coarse_blocks and (norm == "none" or padding == "input"):
+            raise FastStyleError("model.coarse_blocks needs model.padding=reflect, and model.norm=instance or batch")
 
         layers: list[nn.Module] = []
         sources, joints = [], []  # of the skips: places of the layers that get what is kept, and to which it is added
@@ -170,6 +210,7 @@ class TransformerNet(nn.Module):
             conv = ConvLayer(c_in, c_out, 3, 2, outer) if index else ConvLayer(c_in, c_out, first, 1, outer)
             layers += [conv, NORMS[norm](c_out), nn.ReLU(inplace=True)]
             sources.append(len(layers))
+        self.coarse_place = len(layers) + (residual_blocks + 1) // 2  # the layer before which they are
         for place in range(residual_blocks):
             extra = Noise(channels[-1], place, PERIODS[place % len(PERIODS)]) if noise is True else nn.Identity()
             layers += [ResidualBlock(channels[-1], norm, inner, extra)]
@@ -179,10 +220,12 @@ class TransformerNet(nn.Module):
             joints.append(len(layers))
         layers += [ConvLayer(channels[0], 3, last, 1, outer)]
         self.layers = nn.Sequential(*layers)
+        self.coarse = CoarseBlocks(channels[-1], coarse_blocks, norm, upsampling) if coarse_blocks else nn.Identity()
         self.skips = nn.ParameterList([torch.zeros(count) for count in channels[-2::-1]] if skips else [])
         self.joints = dict(zip(joints, reversed(sources[:-1]), strict=True)) if skips else {}
-        # What 8 bits round away: steps of a smooth sky are no edges, and a flat frame has something to normalise.
-        self.dither = Noise(3, len(layers), DITHER_PERIOD, DITHER) if noise else nn.Identity()
+        # What 8 bits round away: steps of a smooth sky are no edges, a flat frame has something to normalise, and where
+        # a photo has nothing at all, it has something at every scale: an empty sky gets stars, and not a hatching.
+        self.dither = Noise(3, len(layers), DITHER_PERIOD, DITHER, pink=True) if noise else nn.Identity()
         self.output = output
 
     def forward(self, content_images: Tensor) -> Tensor:
@@ -202,6 +245,8 @@ class TransformerNet(nn.Module):
         """The layers one after another, and the skips."""
         kept, strengths = {}, iter(self.skips)
         for place, layer in enumerate(self.layers):
+            if place == self.coarse_place:
+                x = self.coarse(x)
             if place in self.joints:
                 x = x + next(strengths)[:, None, None].to(x.dtype) * kept.pop(self.joints[place])
             if place in self.joints.values():

@@ -64,11 +64,12 @@ def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
         return
     network.transformer.load_state_dict(fitting(earlier.transformer.state_dict(), network.model, init_from))
     with torch.no_grad():
+        offsets = network.offsets_of(earlier, earlier.offsets)
         for index, name in enumerate(network.names):
             alike = name if name in earlier.names else earlier.most_like(network.statistics[index, None])[0]
-            network.offsets[index] = earlier.offsets[earlier.names.index(alike)]
+            network.offsets[index] = offsets[earlier.names.index(alike)]
         if network.identity and earlier.identity:
-            network.offsets[-1] = earlier.offsets[-1]
+            network.offsets[-1] = offsets[-1]
 
 
 def start_any_style(network: AnyStyleNet, init_from: str | None) -> bool:
@@ -82,17 +83,23 @@ def start_any_style(network: AnyStyleNet, init_from: str | None) -> bool:
     if isinstance(earlier, AnyStyleNet):
         transformer = fitting(earlier.shared.transformer.state_dict(), network.shared.model, init_from)
         network.shared.transformer.load_state_dict(transformer)
-        network.shared.offsets.data.copy_(earlier.shared.offsets)
-        network.predictor.load_state_dict(earlier.predictor.state_dict())
+        predictor = earlier.predictor.state_dict()
+        with torch.no_grad():
+            network.shared.offsets.copy_(network.shared.offsets_of(earlier.shared, earlier.shared.offsets))
+            for name in ("offsets.weight", "offsets.bias"):
+                rows = predictor[name].movedim(0, -1)
+                predictor[name] = network.shared.offsets_of(earlier.shared, rows).movedim(-1, 0)
+        network.predictor.load_state_dict(predictor)
         return True
     several = isinstance(earlier, MultiStyleNet)
     state_dict = (earlier.transformer if several else earlier).state_dict()
     network.shared.transformer.load_state_dict(fitting(state_dict, network.shared.model, init_from))
     if several:
         with torch.no_grad():
-            network.predictor.offsets.bias.copy_(earlier.offsets[: len(earlier.names)].mean(0))
+            offsets = network.shared.offsets_of(earlier, earlier.offsets)
+            network.predictor.offsets.bias.copy_(offsets[: len(earlier.names)].mean(0))
             if earlier.identity:
-                network.shared.offsets.copy_(earlier.offsets[-1:])
+                network.shared.offsets.copy_(offsets[-1:])
     return False
 
 
@@ -104,24 +111,26 @@ def starting_network(init_from: str | None, model: dict) -> nn.Module | None:
     if not path.exists():
         raise FastStyleError(f"init_from={path}: no such file; init_from=null starts from scratch")
     path = find_model(path, "init_from")
-    # The margin is of pictures, not of training; noise in residual blocks can be added, and left out.
-    other = {"margin": 0, "noise": bool(model.get("noise"))}
-    if init_from == "auto" and read_metadata(path)["model"] | {"margin": 0, "noise": True} != model | other:
+    # The margin is of pictures, not of training; noise in residual blocks and coarse blocks can be left out.
+    has = {"coarse_blocks": 0} | read_metadata(path)["model"] | {"margin": 0, "noise": True}
+    asked = model | {"margin": 0, "noise": bool(model.get("noise"))}
+    asked["coarse_blocks"] = model.get("coarse_blocks") or has["coarse_blocks"]
+    if init_from == "auto" and has != asked:
         return None
     return load_network(path, "init_from")[0]
 
 
 def fitting(state_dict: dict[str, Tensor], model: dict, init_from: str) -> dict[str, Tensor]:
-    """The state itself; skips and noise in residual blocks begin at strength 0 where only the model has them, and such
-    noise is left out where only the state has it.
+    """The state itself; skips, noise in residual blocks and coarse blocks begin as nothing where only the model has
+    them, and such noise and blocks are left out where only the state has them.
 
     Raises FastStyleError if it is not that of the model.
     """
     try:
         network = TransformerNet(**model)
         own = network.state_dict()
-        added = {name: value for name, value in own.items() if name.startswith("skips.") or is_block_noise(name)}
-        kept = {name: value for name, value in state_dict.items() if name in own or not is_block_noise(name)}
+        added = {name: value for name, value in own.items() if name.startswith("skips.") or is_optional(name)}
+        kept = {name: value for name, value in state_dict.items() if name in own or not is_optional(name)}
         state_dict = added | kept
         network.load_state_dict(state_dict)
     except (RuntimeError, TypeError) as error:
@@ -131,9 +140,9 @@ def fitting(state_dict: dict[str, Tensor], model: dict, init_from: str) -> dict[
     return state_dict
 
 
-def is_block_noise(name: str) -> bool:
-    """Whether a parameter of a TransformerNet is the strength of the noise in a residual block."""
-    return name.endswith(".noise.weight")
+def is_optional(name: str) -> bool:
+    """Whether a parameter of a TransformerNet is the strength of the noise in a residual block, or of coarse blocks."""
+    return name.endswith(".noise.weight") or name.startswith("coarse.")
 
 
 def style_statistics(loss_network: LossNetwork, style_images: Sequence[Tensor]) -> Tensor:

@@ -19,6 +19,7 @@ from fast_style.networks.transformer_net import TransformerNet
 from fast_style.networks.upscaler import Upscaler
 
 SHIPPED = {"kernel_sizes": (9, 3), "noise": True, "skips": True, "upsampling": "bilinear", "margin": 10}
+SHIPPED |= {"coarse_blocks": 1}
 ROUNDING = 0.55 / 255
 
 
@@ -32,7 +33,8 @@ def network(**options):
 
 
 @pytest.mark.parametrize("options", [
-    SHIPPED, {}, {"padding": "input"}, {"upsampling": "transposed", "norm": "batch", "output": "tanh"},
+    SHIPPED, {}, {"coarse_blocks": 2}, {"padding": "input"},
+    {"upsampling": "transposed", "norm": "batch", "output": "tanh"},
 ], ids=str)  # fmt: skip
 def test_tiles_are_the_whole(options):
     """With PyTorch's layers and the faster ones; no side a multiple of the tile or of the coarsest pixel."""

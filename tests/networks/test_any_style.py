@@ -80,6 +80,26 @@ def test_a_release_file(network, tmp_path):
     assert torch.equal(other.predictor(STATISTICS), network.predictor(STATISTICS))
 
 
+@pytest.mark.parametrize("blocks", [0, 2])
+@torch.no_grad()
+def test_coarse_blocks_are_left_out_and_begin_as_nothing(tmp_path, blocks):
+    model, other = (MODEL | {"coarse_blocks": count} for count in (blocks, 2 - blocks))
+    earlier, network = AnyStyleNet(model, 6), AnyStyleNet(other, 6)
+    for tensor in [*earlier.parameters(), *earlier.predictor.buffers()]:
+        tensor.normal_(std=0.3)
+    path = tmp_path / "any.safetensors"
+    save_release(path, earlier, {"task": {"name": "any_style"}, "model": model, "style": {"name": "any"}}, {}, {})
+    assert start_any_style(network, str(path))
+
+    statistics, image = torch.rand(1, 6), torch.rand(1, 3, 32, 32)
+    expected = earlier.predict(["a"], statistics).transformer_for("a", 0.6)
+    if blocks:
+        torch.nn.init.zeros_(expected.coarse.body[-1].weight)
+        torch.nn.init.zeros_(expected.coarse.body[-1].bias)
+    painted = network.predict(["a"], statistics).transformer_for("a", 0.6)(image)
+    torch.testing.assert_close(painted, expected(image))
+
+
 def test_starting_from_several_styles(tmp_path, monkeypatch):
     """A style begins as the mean of those; the identity as it was."""
     several = MultiStyleNet(MODEL, ["a", "b"], torch.randn(2, 12), identity=True)

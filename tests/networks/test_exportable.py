@@ -10,6 +10,7 @@ from fast_style.networks.transformer_net import InstanceNorm, Noise, Transformer
 
 MODELS = {
     "slim": {"kernel_sizes": (9, 3), "upsampling": "bilinear", "noise": True, "skips": True, "margin": 10},
+    "medium": {"kernel_sizes": (9, 3), "upsampling": "bilinear", "noise": "fine", "coarse_blocks": 2},
     "johnson": {},
     "paper": {"norm": "batch", "upsampling": "transposed", "padding": "input", "output": "tanh"},
     "shallow": {"channels": (4, 6), "norm": "none", "output": "tanh150"},

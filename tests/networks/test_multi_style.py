@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -182,6 +183,35 @@ def test_noise_in_residual_blocks_is_left_out_and_begins_at_nothing(tmp_path):
         initial_state(str(tmp_path / "fine.safetensors"), MODEL, [])
 
 
+@pytest.mark.parametrize("blocks", [0, 2])
+@torch.no_grad()
+def test_coarse_blocks_are_left_out_and_begin_as_nothing(tmp_path, blocks):
+    """In a network of several styles, whose styles have offsets for their norms, and in one of one style."""
+    model, other = (MODEL | {"coarse_blocks": count} for count in (blocks, 2 - blocks))
+    several = MultiStyleNet(model, ["plain", "dark"], torch.rand(2, 6), identity=True)
+    for parameter in several.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    path, image = tmp_path / "several.safetensors", torch.rand(1, 3, 32, 32)
+    Image.new("RGB", (9, 9)).save(tmp_path / "style.png")
+    pictures = {name: [tmp_path / "style.png"] for name in several.names}
+    config = {"task": {"name": "multi_style"}, "model": model, "identity_share": 0.1}
+    save_release(path, several, config, pictures, {})
+    network = MultiStyleNet(other, ["dark", "plain"], several.statistics.flip(0), identity=True)
+    start_styles(network, str(path))
+
+    expected = several.transformer_for({"dark": 0.7, "plain": 0.3}, 0.4)
+    if blocks:
+        torch.nn.init.zeros_(expected.coarse.body[-1].weight)
+        torch.nn.init.zeros_(expected.coarse.body[-1].bias)
+    assert torch.equal(network.transformer_for({"dark": 0.7, "plain": 0.3}, 0.4)(image), expected.eval()(image))
+
+    one = config | {"task": {"name": "style_transfer"}, "style": {"name": "mine"}}
+    save_release(tmp_path / "one.safetensors", several.transformer_for({"dark": 0.7, "plain": 0.3}, 0.4), one, {}, {})
+    alone = TransformerNet(**other).eval()
+    alone.load_state_dict(initial_state(str(tmp_path / "one.safetensors"), other, []))
+    assert torch.equal(alone(image), expected(image))
+
+
 def test_auto_leaves_other_models_alone(compose_config):
     assert initial_state("auto", MODEL, [torch.rand(1, 3, 32, 32)]) is None
 
@@ -192,11 +222,12 @@ def test_auto_is_the_backbone_for_its_own_paintings_and_a_first_guess_for_others
     mosaic = read_style_image(bundled_styles()["mosaic"], 384)
     for picture in (mosaic, 1 - mosaic):
         start = initial_state("auto", model, [picture])
-        for other in ({"margin": 5}, {"noise": True}, {"noise": "fine"}):
+        for other in ({"margin": 5}, {"noise": True}, {"noise": "fine"}, {"coarse_blocks": 0}):
             changed = initial_state("auto", model | other, [picture])
             both = start.keys() & changed.keys()
             assert len(both) > 50 and all(torch.equal(start[name], changed[name]) for name in both), other
         assert initial_state("auto", model | {"noise": False}, [picture]) is None
+        assert initial_state("auto", model | {"coarse_blocks": 1}, [picture]) is None
         if picture is mosaic:
             expected = load_network(SHIPPED)[0].transformer_for("mosaic").state_dict()
         else:

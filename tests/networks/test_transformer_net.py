@@ -1,5 +1,7 @@
 """Layer lists and sizes are those of the papers; padding is checked against numpy."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ import yaml
 from conftest import ROOT
 from torch import nn
 
+from fast_style.errors import FastStyleError
 from fast_style.networks.fast_layers import accelerate
 from fast_style.networks.transformer_net import Noise, ResidualBlock, TransformerNet, UpsampleConv, reflection_indices
 
@@ -41,6 +44,7 @@ def test_johnson_is_the_default_and_has_the_published_layers():
         "upsampling": "nearest",
         "padding": "reflect",
         "output": "linear",
+        "coarse_blocks": 0,
         "noise": False,
         "skips": False,
         "margin": 0,
@@ -76,6 +80,8 @@ def test_parameter_count_follows_from_the_config(name):
     expected += config["residual_blocks"] * 2 * (conv(channels[-1], channels[-1], 3) + 2 * channels[-1])
     for fine, coarse in zip(channels, channels[1:], strict=False):
         expected += conv(fine, coarse, 3) + 2 * coarse + conv(coarse, fine, 3) + 2 * fine
+    if config["coarse_blocks"]:
+        expected += (2 + 2 * config["coarse_blocks"]) * (conv(channels[-1], channels[-1], 3) + 2 * channels[-1])
     if config["noise"]:
         expected += sum(channels[:-1]) + (config["residual_blocks"] * channels[-1] if config["noise"] is True else 0)
     if config["skips"]:
@@ -266,6 +272,56 @@ def test_skips_add_what_has_the_same_resolution(noise):
     torch.testing.assert_close(accelerate(net)(images), run(x, 10 + 2 * up, None), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("blocks, place", [(2, 10), (3, 11)])
+def test_coarse_blocks_are_at_half_the_coarsest_resolution_and_begin_as_nothing(blocks, place):
+    """By hand, of plain layers; the photo's sides are no multiples of the coarsest pixel."""
+    torch.manual_seed(0)
+    images = torch.rand(1, 3, 27, 45)
+    net = TransformerNet((4, 6, 8), residual_blocks=blocks, coarse_blocks=1).eval()
+    plain = TransformerNet((4, 6, 8), residual_blocks=blocks).eval()
+    plain.load_state_dict({name: value for name, value in net.state_dict().items() if "coarse" not in name})
+    painted = net(F.pad(images, (0, 3, 0, 5), "reflect"))
+    torch.testing.assert_close(painted, plain(F.pad(images, (0, 3, 0, 5), "reflect")), rtol=0, atol=0)
+    torch.testing.assert_close(net(images), painted[..., :27, :45], rtol=0, atol=0)
+
+    nn.init.normal_(net.coarse.body[-1].weight)
+    down, norm, _, block, up, last = net.coarse.body
+    x = net.layers[:place](F.pad(images, (0, 3, 0, 5), "reflect"))
+    convolve = lambda x, layer, stride=1: F.conv2d(F.pad(x, (1,) * 4, "reflect"), layer.weight, layer.bias, stride)  # noqa: E731
+    coarse = norm(convolve(x, down[0], 2)).relu()
+    assert coarse.shape == (1, 8, 4, 6)
+    first, first_norm, _, second, second_norm = block.body
+    coarse = coarse + second_norm(convolve(first_norm(convolve(coarse, first[0])).relu(), second[0]))
+    x = x + last(convolve(coarse.repeat_interleave(2, 2).repeat_interleave(2, 3), up[1][0]))
+    expected = net.layers[place:](x)[..., :27, :45]
+    torch.testing.assert_close(net(images), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(accelerate(net)(images), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_coarse_blocks_see_more_of_the_photo():
+    """How far a changed pixel reaches, in a network without norms that see all of it: past the middle of 256 pixels."""
+    reach = {}
+    for blocks in (0, 3):
+        torch.manual_seed(0)
+        net = TransformerNet((4, 6, 8), norm="batch", coarse_blocks=blocks).eval()
+        for name, parameter in net.named_parameters():
+            if name.startswith("coarse"):
+                nn.init.normal_(parameter, std=0.5)
+        image = torch.rand(1, 3, 8, 512, dtype=torch.float64)
+        changed = image.clone()
+        changed[..., 256] += 10
+        columns = (net.double()(image) != net(changed)).any(2).any(1)[0].nonzero()
+        reach[blocks] = int(columns.max() - columns.min() + 1)
+    assert 90 < reach[0] < 120 and 220 < reach[3] < 260, reach
+
+
+@pytest.mark.parametrize("model", [{"norm": "none"}, {"padding": "input"}])
+def test_coarse_blocks_need_norms_and_padded_blocks(model):
+    with pytest.raises(FastStyleError, match="model.coarse_blocks needs model.padding=reflect, and model.norm"):
+        TransformerNet((4, 8), coarse_blocks=1, **model)
+
+
 def test_flat_parts_repeat_without_noise_only():
     """The reason for the noise: a network that sees one colour can only repeat itself with every coarse pixel."""
     torch.manual_seed(0)
@@ -281,9 +337,14 @@ def test_flat_parts_repeat_without_noise_only():
         assert torch.allclose(flat[..., 4:], flat[..., :-4], atol=1e-4) is repeats
 
 
-def test_dither_is_half_a_level():
-    net, image = build("medium"), torch.full((1, 3, 300, 300), 0.5)
-    dithered = net.dither(image)
-    added = (dithered - image) * 255
-    assert torch.equal(added[:, 0], added[:, 1]) and 0.45 < added.std() < 0.55 and added.mean().abs() < 0.01
+def test_dither_is_a_level_and_has_as_much_of_every_scale():
+    net, image = build("medium"), torch.full((1, 3, 521, 521), 0.5)
+    added = (net.dither(image) - image) * 255
+    assert torch.equal(added[:, 0], added[:, 1]) and 0.95 < added.std() < 1.05 and added.mean().abs() < 0.01
     assert not any("dither" in name for name in net.state_dict())
+    # Each octave of 1/f noise has the same variance: that of means of 2x2, 4x4, ... pixels falls by equal steps.
+    tile = net.dither.tile[:512, :512]
+    assert (tile[0] - tile[1]).std() < 0.8 * tile.std() * 2**0.5
+    variances = [float(F.avg_pool2d(tile[None], side).var()) for side in (1, 2, 4, 8, 16, 32)]
+    steps = [fine - coarse for fine, coarse in itertools.pairwise(variances)]
+    assert max(steps[1:]) < 1.6 * min(steps[1:]), steps
