@@ -94,7 +94,7 @@ def test_checkpoint_is_plain_data_without_the_loss_network(trained):
     checkpoint = state(trained)
     assert checkpoint["global_step"] == 4
     assert all(name.startswith("transformer.") for name in checkpoint["state_dict"])
-    assert (trained / "last.ckpt").stat().st_size < 100_000
+    assert (trained / "last.ckpt").stat().st_size < 200_000
     config = checkpoint["hyper_parameters"]["config"]
     assert type(config) is dict and config["model"]["channels"] == [4, 8] and type(config["model"]["channels"]) is list
 
