@@ -223,7 +223,8 @@ def check_tensors(arguments: dict, build: Callable[[], nn.Module], state_dict: d
     """
     if "_target_" in arguments:  # a network of the user's own, which may do anything
         return
-    depth = max(*(arguments.get(key, 0) for key in ("residual_blocks", "coarse_blocks")), len(arguments.get("channels", ())))
+    blocks = [arguments.get(key, 0) for key in ("residual_blocks", "coarse_blocks")]
+    depth = max(*blocks, len(arguments.get("channels", ())))
     if depth <= len(state_dict):
         with torch.device("meta"):
             expected = build().state_dict()

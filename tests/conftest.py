@@ -196,7 +196,8 @@ def run_here(monkeypatch, capfd):
 def trained(tmp_path_factory) -> Path:
     """The folder of a finished `python train.py`, four steps long."""
     folder = tmp_path_factory.mktemp("trained")
-    arguments = ("style=starry_night", "max_steps=4", "preview_every=2", *TINY_RUN, "image_size=64", "model.coarse_blocks=1")
+    arguments = ("style=starry_night", "max_steps=4", "preview_every=2", *TINY_RUN, "image_size=64")
+    arguments += ("model.coarse_blocks=1",)
     finished = run_command("train.py", *arguments, f"hydra.run.dir={folder}")
     assert finished.returncode == 0, finished.stderr
     (folder / "stdout.txt").write_text(finished.stdout)

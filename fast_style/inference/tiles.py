@@ -179,11 +179,11 @@ def cropped(source: LazyMap, amount: int) -> LazyMap:
     )
 
 
-def noisy(layer: nn.Module, source: LazyMap) -> LazyMap:
+def noisy(layer: nn.Module, source: LazyMap, start: int = 0) -> LazyMap:
     if not isinstance(layer, Noise):
         return source
     return LazyMap(
-        source.size, source.step, lambda window: layer(source.read(window), *(part.start for part in window))
+        source.size, source.step, lambda window: layer(source.read(window), *(start + part.start for part in window))
     )
 
 
@@ -237,12 +237,11 @@ class Painting:
 
     def transformed(self, transformer: TransformerNet, image: LazyMap) -> LazyMap:
         """As TransformerNet.forward."""
-        x = noisy(transformer.dither, image)
         indices = [
             reflection_indices(length, *ends, torch.device("cpu"))
             for length, ends in zip(image.size, transformer.borders(image.size), strict=True)
         ]
-        x = padded(x, *indices)
+        x = noisy(transformer.dither, padded(image, *indices), transformer.dither_start)
         kept, strengths = {}, iter(transformer.skips)
         for place, layer in enumerate(transformer.layers):
             if place == transformer.coarse_place:

@@ -40,16 +40,16 @@ def in_steps(tile: Tensor, dtype: torch.dtype, step: float) -> Tensor:
 class SymbolicNoise(Noise):
     """As in eval mode: the tile begins at the first pixel of every image."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, top: int = 0, left: int = 0) -> Tensor:
         noise = self.tile
-        for axis in (0, 1):
-            noise = noise.index_select(axis, torch.arange(x.shape[axis - 2]) % len(self.tile))
+        for axis, start in enumerate((top, left)):
+            noise = noise.index_select(axis, (start + torch.arange(x.shape[axis - 2])) % len(self.tile))
         return x + self.weight[:, None, None] * noise
 
 
 class SymbolicTransformerNet(TransformerNet):
     def forward(self, content_images: Tensor) -> Tensor:
-        images = self.dither(content_images)
+        images = content_images
         before = self.input_padding + self.margin
         for axis in (-2, -1):
             size = images.shape[axis]
@@ -58,7 +58,7 @@ class SymbolicTransformerNet(TransformerNet):
             whole = self.scale * torch.sym_max(self.smallest // self.scale, (painted + self.scale - 1) // self.scale)
             indices = symbolic_reflection(size, before, before + whole - painted)
             images = images.index_select(axis, indices)
-        stylized = self._transform(images)
+        stylized = self._transform(self.dithered(images))
         for axis in (-2, -1):
             stylized = stylized.index_select(axis, torch.arange(content_images.shape[axis]) + self.margin)
         return OUTPUTS[self.output](stylized)

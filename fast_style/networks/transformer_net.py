@@ -234,8 +234,17 @@ class TransformerNet(nn.Module):
         A linear output may leave [0, 1] slightly; clamp it before it becomes a picture.
         """
         height, width = content_images.shape[-2:]
-        stylized, margin = self._transform(self._pad(self.dither(content_images))), self.cut_margin
+        stylized, margin = self._transform(self.dithered(self._pad(content_images))), self.cut_margin
         return OUTPUTS[self.output](stylized[..., margin : margin + height, margin : margin + width])
+
+    def dithered(self, padded: Tensor) -> Tensor:
+        """Padded images with dither, which begins at the first pixel of the image itself. Were it mirrored with the
+        image, one of a pixel would be the same everywhere, and norms would make a picture of rounding errors."""
+        return self.dither(padded, *2 * [self.dither_start]) if isinstance(self.dither, Noise) else padded
+
+    @property
+    def dither_start(self) -> int:
+        return -(self.input_padding + self.cut_margin) % DITHER_PERIOD
 
     @property
     def cut_margin(self) -> int:
