@@ -124,7 +124,7 @@ class UpsampleConv(nn.Sequential):
 
 class CoarseBlocks(nn.Module):
     """Residual blocks at half the resolution, around an identity, which they begin as: what is painted at a place
-    depends on more of the photo, and an eye is told from a star by the face around it.
+    depends on more of the photo.
 
     (B, C, H, W) with H and W even -> the same shape.
     """
