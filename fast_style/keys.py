@@ -189,6 +189,7 @@ class Model:
     padding: str = choice("reflect", "input")
     output: str = choice("linear", "tanh", "tanh150")
     coarse_blocks: int = at_least(0)
+    weight_norm: bool
     noise: bool | str = choice("fine", True, False)
     skips: bool
     margin: int = at_least(0)

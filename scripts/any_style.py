@@ -29,7 +29,7 @@ from scripts.train_gallery import ROOT, commit, save_half
 SIDE = 384
 REPEATED = 8  # times that a true painting counts as one
 PAINTED, PHOTOS = 14, 60  # photos that each model paints, and that are styles themselves
-SHIPPED_BYTES = 4_000_000
+SHIPPED_BYTES = 6_000_000
 
 
 def write_pictures(output: Path, photos: list[Path], paintings: list[Path], models: list[Path], count: int) -> None:

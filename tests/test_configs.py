@@ -408,6 +408,7 @@ def test_the_paper(resolved):
         "padding": "input",
         "output": "tanh",
         "coarse_blocks": 0,
+        "weight_norm": False,
         "noise": False,
         "skips": False,
         "margin": 0,

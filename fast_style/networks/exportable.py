@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fast_style.networks.multi_style import MultiStyleNet
-from fast_style.networks.transformer_net import OUTPUTS, InstanceNorm, Noise, TransformerNet
+from fast_style.networks.transformer_net import OUTPUTS, Conv2d, InstanceNorm, Noise, TransformerNet, WeightNormConv2d
 
 # Of noise, of which four deviations are enough: 16 bits cost 0.2 levels of 255 at most, in pictures of a few pixels.
 FINE_STEP, COARSE_STEP = 2**-12, 2**-5
 
 
 def exportable(network: nn.Module, precision: str = "float32", moments: bool = False) -> nn.Module:
-    """Have a network compute in a form that torch.export takes, in place; its state_dict stays. Returns the network.
+    """Have a network compute in a form that torch.export takes, in place. Returns the network.
 
     precision  float32 | float16, in which then convolutions, and nothing else, compute | int8, which is left to others,
                but for the noise
@@ -24,6 +24,8 @@ def exportable(network: nn.Module, precision: str = "float32", moments: bool = F
     """
     classes = SYMBOLIC | (HALF if precision == "float16" else {}) | (MOMENTS if moments else {})
     for module in network.modules():
+        if isinstance(module, WeightNormConv2d):  # constants are what quantisation takes
+            module.weight.data, module.__class__ = module.kernels.detach(), Conv2d
         module.__class__ = classes.get(type(module), type(module))
         if isinstance(module, Noise):
             step = (torch.int8, COARSE_STEP) if precision == "int8" else (torch.int16, FINE_STEP)
@@ -77,7 +79,7 @@ class MomentsNorm(InstanceNorm):
 
 
 SYMBOLIC = {Noise: SymbolicNoise, TransformerNet: SymbolicTransformerNet}
-HALF = {nn.Conv2d: HalfConv2d}
+HALF = {Conv2d: HalfConv2d}
 MOMENTS = {InstanceNorm: MomentsNorm}
 
 

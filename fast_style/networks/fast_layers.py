@@ -35,7 +35,7 @@ class FastConvLayer(ConvLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         (conv,) = self
-        weight, bias, stride, amount = conv.weight, conv.bias, conv.stride[0], conv.padding[0]
+        weight, bias, stride, amount = conv.kernels, conv.bias, conv.stride[0], conv.padding[0]
         blocks = conv.out_channels == 3 and x.shape[-2] % 2 == x.shape[-1] % 2 == 0
         if blocks:
             with torch.autocast(x.device.type, enabled=False):
@@ -57,7 +57,7 @@ class FastUpsampleConv(UpsampleConv):
     def forward(self, x: Tensor) -> Tensor:
         upsample, (conv,) = self
         with torch.autocast(x.device.type, enabled=False):
-            weight = torch.cat([phase for rows in phases(conv.weight, 2) for phase in phases(rows, 3)])
+            weight = torch.cat([phase for rows in phases(conv.kernels, 2) for phase in phases(rows, 3)])
         # A pixel more than needed on all sides: the border of what follows.
         fine = interleave(padded_conv(x, weight, conv.bias.repeat(4), 1, "replicate"))
         if upsample.mode == "bilinear":

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fast_style.errors import FastStyleError
-from fast_style.networks.transformer_net import TransformerNet
+from fast_style.networks.transformer_net import ScaleShift, TransformerNet
 
 
 class MultiStyleNet(nn.Module):
     """A TransformerNet and, for each of its styles, what makes the style.
 
-    These are offsets to the scales and shifts of the instance norms and, departing from Dumoulin et al. 2017, to the
-    skips and the last convolution, which holds the palette: shared by all styles it fell into shades of one colour.
+    These are offsets to the scales and shifts of the norms and, departing from Dumoulin et al. 2017, to the skips and
+    the last convolution, which holds the palette: shared by all styles it fell into shades of one colour.
 
     model       arguments of the TransformerNet; its norm is instance
     names       of the styles, N of them
@@ -33,7 +33,7 @@ class MultiStyleNet(nn.Module):
         self.model, self.names, self.identity = model, list(names), identity
         self.transformer = TransformerNet(**model)
         modules = dict(self.transformer.named_modules())
-        norms = [name for name, module in modules.items() if isinstance(module, nn.InstanceNorm2d)]
+        norms = [name for name, module in modules.items() if isinstance(module, nn.InstanceNorm2d | ScaleShift)]
         last = [name for name in modules if name.startswith("layers.") and isinstance(modules[name], nn.Conv2d)][-1]
         own = dict(self.transformer.named_parameters())
         parts = [f"{name}.{kind}" for name in [*norms, last] for kind in ("weight", "bias")]

@@ -7,6 +7,7 @@ The network of Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style T
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fast_style.errors import FastStyleError
@@ -20,16 +21,54 @@ class InstanceNorm(nn.InstanceNorm2d):
         super().__init__(channels, affine=True)
 
 
+class ScaleShift(nn.Module):
+    """A learnt scale and shift of every channel, as a norm has them."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight.to(x.dtype)[:, None, None] + self.bias.to(x.dtype)[:, None, None]
+
+
 NORMS = {"instance": InstanceNorm, "batch": nn.BatchNorm2d, "none": nn.Identity}
+
+
+class Conv2d(nn.Conv2d):
+    @property
+    def kernels(self) -> Tensor:
+        """What it convolves with, (C', C, H, W)."""
+        return self.weight
+
+
+class WeightNormConv2d(Conv2d):
+    """The kernels of every output channel are divided by their length (Salimans & Kingma 2016)."""
+
+    @property
+    def kernels(self) -> Tensor:
+        return F.normalize(self.weight, dim=(1, 2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.kernels, self.bias)
 
 
 class ConvLayer(nn.Sequential):
     """Padded convolution that keeps the size (or divides it by `stride`)."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: str):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        padding: str,
+        weight_norm: bool = False,
+    ):
         amount = 0 if padding == "none" else kernel_size // 2
         mode = padding if padding in ("reflect", "replicate") and amount else "zeros"
-        super().__init__(nn.Conv2d(in_channels, out_channels, kernel_size, stride, amount, padding_mode=mode))
+        conv = WeightNormConv2d if weight_norm else Conv2d
+        super().__init__(conv(in_channels, out_channels, kernel_size, stride, amount, padding_mode=mode))
 
 
 PERIODS, FINE_PERIOD, DITHER_PERIOD = (211, 223, 227, 229, 233), 509, 521  # primes
@@ -84,17 +123,20 @@ class Noise(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around an identity, without a ReLU after the addition (Gross & Wilber 2016)."""
+    """Two 3x3 convolutions around an identity, without a ReLU after the addition (Gross & Wilber 2016).
 
-    def __init__(self, channels: int, norm: str, padding: str, noise: nn.Module):
+    weight_norm   of the second convolution's kernels instead of a norm of its features
+    """
+
+    def __init__(self, channels: int, norm: str, padding: str, noise: nn.Module, weight_norm: bool = False):
         super().__init__()
         self.noise = noise
         self.body = nn.Sequential(
             ConvLayer(channels, channels, 3, 1, padding),
             NORMS[norm](channels),
             nn.ReLU(inplace=True),
-            ConvLayer(channels, channels, 3, 1, padding),
-            NORMS[norm](channels),
+            ConvLayer(channels, channels, 3, 1, padding, weight_norm),
+            ScaleShift(channels) if weight_norm else NORMS[norm](channels),
         )
         # An unpadded block returns four pixels less in each direction; the identity is cropped to match.
         self.crop = 2 if padding == "none" else 0
@@ -112,13 +154,14 @@ class UpsampleConv(nn.Sequential):
     upsampling.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, upsampling: str):
+    def __init__(self, in_channels: int, out_channels: int, upsampling: str, weight_norm: bool = False):
         if upsampling == "transposed":
             super().__init__(nn.ConvTranspose2d(in_channels, out_channels, 3, 2, padding=1, output_padding=1))
         else:
             # Every output pixel sees the same number of taps, so there is no checkerboard (Odena et al. 2016).
             super().__init__(
-                nn.Upsample(scale_factor=2, mode=upsampling), ConvLayer(in_channels, out_channels, 3, 1, "replicate")
+                nn.Upsample(scale_factor=2, mode=upsampling),
+                ConvLayer(in_channels, out_channels, 3, 1, "replicate", weight_norm),
             )
 
 
@@ -129,15 +172,15 @@ class CoarseBlocks(nn.Module):
     (B, C, H, W) with H and W even -> the same shape.
     """
 
-    def __init__(self, channels: int, blocks: int, norm: str, upsampling: str):
+    def __init__(self, channels: int, blocks: int, norm: str, upsampling: str, weight_norm: bool = False):
         super().__init__()
         self.body = nn.Sequential(
             ConvLayer(channels, channels, 3, 2, "reflect"),
             NORMS[norm](channels),
             nn.ReLU(inplace=True),
-            *(ResidualBlock(channels, norm, "reflect", nn.Identity()) for _ in range(blocks)),
-            UpsampleConv(channels, channels, upsampling),
-            NORMS[norm](channels),
+            *(ResidualBlock(channels, norm, "reflect", nn.Identity(), weight_norm) for _ in range(blocks)),
+            UpsampleConv(channels, channels, upsampling, weight_norm),
+            ScaleShift(channels) if weight_norm else NORMS[norm](channels),
         )
         nn.init.zeros_(self.body[-1].weight)
 
@@ -169,6 +212,8 @@ class TransformerNet(nn.Module):
     skips            whether the features of the way down are added on the way up, before what follows at the same
                      resolution, each channel with a strength that is learnt and begins at 0; not in Johnson et al.
     coarse_blocks    residual blocks at half the coarsest resolution, in the middle of the others; not in Johnson et al.
+    weight_norm      whether for what residual blocks add, and after them, kernels are normalised (Salimans & Kingma
+                     2016) and not the features that they make, which keep their scale and shift; not in Johnson et al.
     margin           pixels by which a picture is painted larger on all sides, on the photo mirrored, and cut: along the
                      border of its crops a network learns to draw the painting's frame. Not in training, nor in Johnson
                      et al.
@@ -187,6 +232,7 @@ class TransformerNet(nn.Module):
         skips: bool = False,
         margin: int = 0,
         coarse_blocks: int = 0,
+        weight_norm: bool = False,
     ):
         super().__init__()
         self.margin = margin
@@ -201,6 +247,10 @@ class TransformerNet(nn.Module):
         check_keys({"norm": norm, "upsampling": upsampling, "padding": padding, "output": output}, Model, "model.")
         if skips and padding == "input":
             raise FastStyleError("model.skips=true needs model.padding=reflect: unpadded blocks return fewer pixels")
+        if weight_norm and (norm == "none" or upsampling == "transposed"):
+            raise FastStyleError(
+                "model.weight_norm=true needs model.norm=instance or batch, and model.upsampling=nearest or bilinear"
+            )
         if coarse_blocks and (norm == "none" or padding == "input"):
             raise FastStyleError("model.coarse_blocks needs model.padding=reflect, and model.norm=instance or batch")
 
@@ -213,14 +263,17 @@ class TransformerNet(nn.Module):
         self.coarse_place = len(layers) + (residual_blocks + 1) // 2  # the layer before which they are
         for place in range(residual_blocks):
             extra = Noise(channels[-1], place, PERIODS[place % len(PERIODS)]) if noise is True else nn.Identity()
-            layers += [ResidualBlock(channels[-1], norm, inner, extra)]
+            layers += [ResidualBlock(channels[-1], norm, inner, extra, weight_norm)]
         for place, (c_in, c_out) in enumerate(zip(channels[:0:-1], channels[-2::-1], strict=True), residual_blocks):
             extra = [Noise(c_out, place, FINE_PERIOD)] if noise else []
-            layers += [UpsampleConv(c_in, c_out, upsampling), *extra, NORMS[norm](c_out), nn.ReLU(inplace=True)]
+            affine = ScaleShift(c_out) if weight_norm else NORMS[norm](c_out)
+            layers += [UpsampleConv(c_in, c_out, upsampling, weight_norm), *extra, affine, nn.ReLU(inplace=True)]
             joints.append(len(layers))
         layers += [ConvLayer(channels[0], 3, last, 1, outer)]
         self.layers = nn.Sequential(*layers)
-        self.coarse = CoarseBlocks(channels[-1], coarse_blocks, norm, upsampling) if coarse_blocks else nn.Identity()
+        self.coarse: nn.Module = nn.Identity()
+        if coarse_blocks:
+            self.coarse = CoarseBlocks(channels[-1], coarse_blocks, norm, upsampling, weight_norm)
         self.skips = nn.ParameterList([torch.zeros(count) for count in channels[-2::-1]] if skips else [])
         self.joints = dict(zip(joints, reversed(sources[:-1]), strict=True)) if skips else {}
         # What 8 bits round away: steps of a smooth sky are no edges, a flat frame has something to normalise, and where

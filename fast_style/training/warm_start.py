@@ -14,6 +14,7 @@ from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.loss_network import LossNetwork, load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import TransformerNet
+from fast_style.training.exchange_norms import exchange_norms
 
 ASSETS = Path(str(files("fast_style") / "assets"))
 SHIPPED, FIRST_GUESS = ASSETS / "backbone.safetensors", ASSETS / "any_style.safetensors"
@@ -40,7 +41,7 @@ def initial_state(init_from: str | None, model: dict, style_images: Sequence[Ten
         statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_images)
         # The most similar style of the backbone would leave its motifs in a painting that has none of them.
         if init_from == "auto" and network.most_like(statistics)[1] > UNKNOWN:
-            network = load_network(FIRST_GUESS, "init_from")[0]
+            network = with_norms_of(model, FIRST_GUESS)
         if isinstance(network, AnyStyleNet):
             network = network.predict(["first guess"], statistics)
         network = network.transformer_for(network.most_like(statistics)[0])
@@ -111,13 +112,23 @@ def starting_network(init_from: str | None, model: dict) -> nn.Module | None:
     if not path.exists():
         raise FastStyleError(f"init_from={path}: no such file; init_from=null starts from scratch")
     path = find_model(path, "init_from")
-    # The margin is of pictures, not of training; noise in residual blocks and coarse blocks can be left out.
-    has = {"coarse_blocks": 0} | read_metadata(path)["model"] | {"margin": 0, "noise": True}
-    asked = model | {"margin": 0, "noise": bool(model.get("noise"))}
+    # The margin is of pictures, not of training; noise in residual blocks and coarse blocks can be left out, and norms
+    # exchanged.
+    has = {"coarse_blocks": 0} | read_metadata(path)["model"] | {"margin": 0, "noise": True, "weight_norm": False}
+    asked = model | {"margin": 0, "noise": bool(model.get("noise")), "weight_norm": False}
     asked["coarse_blocks"] = model.get("coarse_blocks") or has["coarse_blocks"]
     if init_from == "auto" and has != asked:
         return None
-    return load_network(path, "init_from")[0]
+    return with_norms_of(model, path)
+
+
+def with_norms_of(model: dict, path: Path) -> nn.Module:
+    """The network in a file, with weight norm if and only if the model has it."""
+    network, has = load_network(path, "init_from")[0], read_metadata(path)["model"]
+    asked = model.get("weight_norm", False)
+    if asked == has.get("weight_norm", False) or any(has.get(key) != model.get(key) for key in ("norm", "upsampling")):
+        return network
+    return exchange_norms(network, has | {"weight_norm": asked})
 
 
 def fitting(state_dict: dict[str, Tensor], model: dict, init_from: str) -> dict[str, Tensor]:

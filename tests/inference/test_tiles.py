@@ -33,7 +33,7 @@ def network(**options):
 
 
 @pytest.mark.parametrize("options", [
-    SHIPPED, {}, {"coarse_blocks": 2}, {"padding": "input"},
+    SHIPPED, SHIPPED | {"weight_norm": True}, {}, {"coarse_blocks": 2}, {"padding": "input"},
     {"upsampling": "transposed", "norm": "batch", "output": "tanh"},
 ], ids=str)  # fmt: skip
 def test_tiles_are_the_whole(options):

@@ -6,11 +6,17 @@ import pytest
 import torch
 
 from fast_style.networks.exportable import exportable, in_steps
-from fast_style.networks.transformer_net import InstanceNorm, Noise, TransformerNet
+from fast_style.networks.transformer_net import InstanceNorm, Noise, TransformerNet, WeightNormConv2d
 
 MODELS = {
     "slim": {"kernel_sizes": (9, 3), "upsampling": "bilinear", "noise": True, "skips": True, "margin": 10},
-    "medium": {"kernel_sizes": (9, 3), "upsampling": "bilinear", "noise": "fine", "coarse_blocks": 2},
+    "medium": {
+        "kernel_sizes": (9, 3),
+        "upsampling": "bilinear",
+        "noise": "fine",
+        "coarse_blocks": 2,
+        "weight_norm": True,
+    },
     "johnson": {},
     "paper": {"norm": "batch", "upsampling": "transposed", "padding": "input", "output": "tanh"},
     "shallow": {"channels": (4, 6), "norm": "none", "output": "tanh150"},
@@ -32,6 +38,7 @@ def test_it_is_the_network(model):
     network = random_network(**model)
     exported = exportable(copy.deepcopy(network))
     assert type(exported) is not TransformerNet and exported.state_dict().keys() == network.state_dict().keys()
+    assert not any(isinstance(module, WeightNormConv2d) for module in exported.modules())
     for ours, theirs in zip(network.modules(), exported.modules(), strict=True):
         if isinstance(ours, Noise):
             assert 0 < (ours.tile - theirs.tile).abs().max() <= 2**-13

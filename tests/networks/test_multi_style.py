@@ -203,7 +203,9 @@ def test_coarse_blocks_are_left_out_and_begin_as_nothing(tmp_path, blocks):
     if blocks:
         torch.nn.init.zeros_(expected.coarse.body[-1].weight)
         torch.nn.init.zeros_(expected.coarse.body[-1].bias)
-    assert torch.equal(network.transformer_for({"dark": 0.7, "plain": 0.3}, 0.4)(image), expected.eval()(image))
+    # Not bit for bit: the styles are in another order, and so are the sums of a mixture.
+    painted = network.transformer_for({"dark": 0.7, "plain": 0.3}, 0.4)(image)
+    torch.testing.assert_close(painted, expected.eval()(image), rtol=1e-4, atol=1e-4)
 
     one = config | {"task": {"name": "style_transfer"}, "style": {"name": "mine"}}
     save_release(tmp_path / "one.safetensors", several.transformer_for({"dark": 0.7, "plain": 0.3}, 0.4), one, {}, {})

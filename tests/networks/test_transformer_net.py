@@ -14,7 +14,15 @@ from torch import nn
 from fast_style.checkpoint import load_transformer
 from fast_style.errors import FastStyleError
 from fast_style.networks.fast_layers import accelerate
-from fast_style.networks.transformer_net import Noise, ResidualBlock, TransformerNet, UpsampleConv, reflection_indices
+from fast_style.networks.transformer_net import (
+    Noise,
+    ResidualBlock,
+    ScaleShift,
+    TransformerNet,
+    UpsampleConv,
+    WeightNormConv2d,
+    reflection_indices,
+)
 
 CONFIGS = ("johnson", "paper", "slim", "medium")
 
@@ -47,6 +55,7 @@ def test_johnson_is_the_default_and_has_the_published_layers():
         "padding": "reflect",
         "output": "linear",
         "coarse_blocks": 0,
+        "weight_norm": False,
         "noise": False,
         "skips": False,
         "margin": 0,
@@ -66,7 +75,7 @@ def test_johnson_has_affine_instance_norm_after_all_but_the_last_convolution():
     order = [
         layer for layer in TransformerNet().modules() if isinstance(layer, (nn.Conv2d, nn.InstanceNorm2d, nn.Upsample))
     ]
-    kinds = [nn.InstanceNorm2d if isinstance(layer, nn.InstanceNorm2d) else type(layer) for layer in order]
+    kinds = [next(kind for kind in type(layer).__mro__ if kind in nn.__dict__.values()) for layer in order]
     norms = [layer for layer in order if isinstance(layer, nn.InstanceNorm2d)]
     assert len(norms) == 15 and all(norm.affine and not norm.track_running_stats for norm in norms)
     assert [kind for kind in kinds if kind is not nn.Upsample] == [nn.Conv2d, nn.InstanceNorm2d] * 15 + [nn.Conv2d]
@@ -324,6 +333,49 @@ def test_coarse_blocks_see_more_of_the_photo():
 def test_coarse_blocks_need_norms_and_padded_blocks(model):
     with pytest.raises(FastStyleError, match="model.coarse_blocks needs model.padding=reflect, and model.norm"):
         TransformerNet((4, 8), coarse_blocks=1, **model)
+
+
+@torch.no_grad()
+def test_weight_norm_is_of_the_kernels_that_add_and_enlarge():
+    """By loops: a network with instance norms, of which some do nothing, and with kernels that are divided by hand."""
+    torch.manual_seed(0)
+    options = {
+        "channels": (4, 6, 8),
+        "residual_blocks": 2,
+        "coarse_blocks": 1,
+        "upsampling": "bilinear",
+        "noise": "fine",
+    }
+    net = TransformerNet(**options, weight_norm=True).eval()
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, 0 if parameter.ndim > 1 else 0.5, 0.3)
+    scaled = [name for name, module in net.named_modules() if isinstance(module, ScaleShift)]
+    assert scaled == [
+        "layers.9.body.4", "layers.10.body.4", "layers.13", "layers.17", "coarse.body.3.body.4", "coarse.body.5"
+    ]  # fmt: skip
+    plain, state = TransformerNet(**options).eval(), copy.deepcopy(net.state_dict())
+    later = [name for name, module in net.named_modules() if isinstance(module, WeightNormConv2d)]
+    # The second of each block, and the upsamplings: one of the coarse blocks, two of the way up.
+    assert later == [
+        "layers.9.body.3.0", "layers.10.body.3.0", "layers.11.1.0", "layers.15.1.0", "coarse.body.3.body.3.0",
+        "coarse.body.4.1.0",
+    ]  # fmt: skip
+    for name in later:
+        for kernel in state[f"{name}.weight"]:
+            kernel /= sum(float(value) ** 2 for value in kernel.flatten()) ** 0.5
+    plain.load_state_dict(state)
+    for name, module in plain.named_modules():
+        if name in scaled:
+            module.forward = lambda x, own=module: x * own.weight[:, None, None] + own.bias[:, None, None]
+    images = torch.rand(2, 3, 33, 50)
+    torch.testing.assert_close(net(images), plain(images), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(accelerate(net)(images), plain(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", [{"norm": "none"}, {"upsampling": "transposed"}])
+def test_weight_norm_needs_norms_and_interpolation(model):
+    with pytest.raises(FastStyleError, match="model.weight_norm=true needs model.norm=instance or batch, and"):
+        TransformerNet((4, 8), weight_norm=True, **model)
 
 
 def test_flat_parts_repeat_without_noise_only():
