@@ -178,6 +178,14 @@ def read_metadata(path: str | Path) -> dict:
         raise CheckpointError(f"the metadata of {path} is damaged: {error}") from error
 
 
+def read_record(path: Path) -> dict:
+    """What a release file or a Lightning .ckpt says of its network. Raises CheckpointError for any other file."""
+    if path.suffix != ".ckpt":
+        return read_metadata(path)
+    hyper_parameters = read_lightning(path)[0]["hyper_parameters"]
+    return dict(hyper_parameters["config"]) | {"names": hyper_parameters.get("names")}
+
+
 def load_network(path: str | Path, key: str = "ckpt", modules: Collection[str] = ()) -> tuple[nn.Module, str]:
     """The network of a release file, or of the one in a run's folder, or of a Lightning .ckpt, in eval mode, and the
     name of its style: what its pictures are called by.
@@ -186,14 +194,9 @@ def load_network(path: str | Path, key: str = "ckpt", modules: Collection[str] =
     only those in `modules` are built. Raises CheckpointError, with the config `key` that named a missing file.
     """
     path = find_model(path, key)
-    if path.suffix == ".ckpt":
-        checkpoint, state_dict = read_lightning(path)
-        record = dict(checkpoint["hyper_parameters"]["config"]) | {"names": checkpoint["hyper_parameters"].get("names")}
-    else:
-        record = read_metadata(path)
+    record = read_record(path)
     try:
-        if path.suffix != ".ckpt":
-            state_dict = load_file(path)
+        state_dict = read_lightning(path)[1] if path.suffix == ".ckpt" else load_file(path)
         check_tensors(record[section_of(record)], lambda: build_network(record, state_dict), state_dict)
         network = build_network(record, state_dict, modules)
         network.load_state_dict(state_dict)

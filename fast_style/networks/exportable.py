@@ -1,4 +1,4 @@
-"""Networks in a form that other runtimes take: the same parameters, the same pictures, of any size.
+"""Networks in a form that other runtimes take: the same pictures, of any size.
 
 An exported program knows the sizes of its images as symbols only, so that what a network asks of them in Python has to
 be arithmetic of symbols. `exportable` puts such layers in; what they compute is what they computed before.
@@ -24,13 +24,21 @@ def exportable(network: nn.Module, precision: str = "float32", moments: bool = F
     """
     classes = SYMBOLIC | (HALF if precision == "float16" else {}) | (MOMENTS if moments else {})
     for module in network.modules():
-        if isinstance(module, WeightNormConv2d):  # constants are what quantisation takes
-            module.weight.data, module.__class__ = module.kernels.detach(), Conv2d
+        if isinstance(module, WeightNormConv2d):
+            settle(module)
         module.__class__ = classes.get(type(module), type(module))
         if isinstance(module, Noise):
             step = (torch.int8, COARSE_STEP) if precision == "int8" else (torch.int16, FINE_STEP)
             module.tile = in_steps(module.tile, *step)
     return network
+
+
+@torch.no_grad()
+def settle(conv: WeightNormConv2d) -> None:
+    """Make kernels constants, as quantisation takes them; in half precision if they were, for files half as large."""
+    half = torch.equal(conv.weight, conv.weight.half().float())
+    conv.weight.copy_(conv.kernels.half() if half else conv.kernels)
+    conv.__class__ = Conv2d
 
 
 def in_steps(tile: Tensor, dtype: torch.dtype, step: float) -> Tensor:
@@ -66,7 +74,7 @@ class SymbolicTransformerNet(TransformerNet):
         return OUTPUTS[self.output](stylized)
 
 
-class HalfConv2d(nn.Conv2d):
+class HalfConv2d(Conv2d):
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return super()._conv_forward(x.half(), weight.half(), bias.half()).float()
 
@@ -79,7 +87,7 @@ class MomentsNorm(InstanceNorm):
 
 
 SYMBOLIC = {Noise: SymbolicNoise, TransformerNet: SymbolicTransformerNet}
-HALF = {Conv2d: HalfConv2d}
+HALF = {nn.Conv2d: HalfConv2d, Conv2d: HalfConv2d}
 MOMENTS = {InstanceNorm: MomentsNorm}
 
 

@@ -29,7 +29,8 @@ class ScaleShift(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight.to(x.dtype)[:, None, None] + self.bias.to(x.dtype)[:, None, None]
+        scale, shift = (column.to(x.dtype)[:, None, None] for column in (self.weight, self.bias))
+        return torch.addcmul(shift, x, scale)
 
 
 NORMS = {"instance": InstanceNorm, "batch": nn.BatchNorm2d, "none": nn.Identity}
@@ -212,8 +213,8 @@ class TransformerNet(nn.Module):
     skips            whether the features of the way down are added on the way up, before what follows at the same
                      resolution, each channel with a strength that is learnt and begins at 0; not in Johnson et al.
     coarse_blocks    residual blocks at half the coarsest resolution, in the middle of the others; not in Johnson et al.
-    weight_norm      whether for what residual blocks add, and after them, kernels are normalised (Salimans & Kingma
-                     2016) and not the features that they make, which keep their scale and shift; not in Johnson et al.
+    weight_norm      whether the second convolution of each residual block and those after upsampling have kernels of
+                     length 1 (Salimans & Kingma 2016) with a scale and shift, and no norm; not in Johnson et al.
     margin           pixels by which a picture is painted larger on all sides, on the photo mirrored, and cut: along the
                      border of its crops a network learns to draw the painting's frame. Not in training, nor in Johnson
                      et al.

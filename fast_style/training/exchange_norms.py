@@ -1,6 +1,7 @@
-"""A trained network with weight norm in the place of its instance norms, where the model has it, or these in its place.
+"""A trained network with weight norm in the place of its instance norms, where a model has it, or these in its place.
 
-In trained networks these norms divide by the same for every photo within ten percent, so that a constant does, too.
+In trained networks what such a norm divides by differs little from photo to photo (docs/experiments.md, Droplets), so
+that its mean over some photos, a constant, does nearly as well.
 """
 
 from functools import partial, singledispatch
@@ -16,14 +17,15 @@ from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import Noise, ScaleShift, TransformerNet, WeightNormConv2d
 
 PHOTOS, SIDE = ("astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg"), 256
+EPSILON = nn.InstanceNorm2d(1).eps
 Changes = dict[str, tuple[Tensor, Tensor]]
 
 
 @singledispatch
 def exchange_norms(network: TransformerNet, model: dict) -> TransformerNet:
-    """The network with the norms of model=, which differ in nothing else; so do networks of several styles, and of any.
+    """The network with the norms of model=, which is as its own in all else; of one style, of several or of any.
 
-    It paints the same but for what norms made of single photos.
+    Shipped networks then paint the sample photos with a difference of about five levels.
     """
     return exchanged(network, model)[0]
 
@@ -75,26 +77,30 @@ def exchanged(network: TransformerNet, model: dict) -> tuple[TransformerNet, Cha
     """
     other, changes = TransformerNet(**model).eval(), {}
     weight_norm, state = model["weight_norm"], {name: value.clone() for name, value in network.state_dict().items()}
-    names, follows = [], []
+    names, lengths, follows = [], {}, []
     for name, module in (other if weight_norm else network).named_modules():
         if isinstance(module, WeightNormConv2d):
-            kernels, follows = f"{name}.weight", [f"{name}.bias"]
-            length = state[kernels].flatten(1).norm(dim=1)
+            kernels, follows = state[f"{name}.weight"], [f"{name}.bias"]
+            length = kernels.flatten(1).norm(dim=1)
+            length[length == 0] = 1
+            if not weight_norm:
+                kernels /= length[:, None, None, None]
         elif isinstance(module, Noise) and follows:
             follows.append(f"{name}.weight")
         elif isinstance(module, ScaleShift):
-            if weight_norm:  # what is added to the features is as much of them as before
-                for added in follows:
-                    state[added] /= length
-            else:
-                state[kernels] /= length[:, None, None, None]
             names.append(name)
+            lengths[name] = length if weight_norm else torch.ones_like(length)
+            # Features get as many times smaller as the kernels; what is added to them must, too.
+            for added in follows:
+                state[added] /= lengths[name]
             follows = []
     other.load_state_dict(state)
 
     def set_affine(affine: nn.Module, inputs: tuple[Tensor], name: str) -> None:
         features = inputs[0].flatten(2)
-        mean, deviation = features.mean((0, 2)), features.std(2, correction=0).mean(0).clamp_min(1e-5)
+        # As the norm has it, of features that were longer.
+        variance = features.var(2, correction=0) + EPSILON / lengths[name] ** 2
+        mean, deviation = features.mean((0, 2)), variance.sqrt().mean(0)
         factor, offset = (1 / deviation, -mean / deviation) if weight_norm else (deviation, mean)
         affine.bias += affine.weight * offset
         affine.weight *= factor

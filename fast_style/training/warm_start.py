@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fast_style.checkpoint import find_model, load_network, read_metadata
+from fast_style.checkpoint import find_model, load_network, read_metadata, read_record, section_of, task_of
 from fast_style.errors import FastStyleError
 from fast_style.losses import rescale
 from fast_style.networks.any_style import AnyStyleNet
@@ -15,12 +15,14 @@ from fast_style.networks.loss_network import LossNetwork, load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import TransformerNet
 from fast_style.training.exchange_norms import exchange_norms
+from fast_style.training.resume import defaults
 
 ASSETS = Path(str(files("fast_style") / "assets"))
 SHIPPED, FIRST_GUESS = ASSETS / "backbone.safetensors", ASSETS / "any_style.safetensors"
 # A painting as far as this from all styles of the backbone is none of them: they are 0.8 and more from each other, and
 # most of them less than 0.4 from themselves at another size of strokes (woodcut 1.2).
 UNKNOWN = 0.5
+ANOTHER = "init_from={init_from} has another network than model=: give its model, or init_from=null"
 STATISTICS_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STATISTICS_SCALES = (1, 0.5)
 
@@ -34,18 +36,19 @@ def initial_state(init_from: str | None, model: dict, style_images: Sequence[Ten
     a path    a release file, of one style, of several or of any, the folder of a run, or a .ckpt
     Raises FastStyleError for a file that is none of these or does not fit the model.
     """
-    network = starting_network(init_from, model)
-    if network is None:
+    start = starting_network(init_from, model)
+    if start is None:
         return None
+    network, has = start
     if isinstance(network, MultiStyleNet | AnyStyleNet):
         statistics = style_statistics(load_loss_network("distilled", STATISTICS_LAYERS), style_images)
         # The most similar style of the backbone would leave its motifs in a painting that has none of them.
         if init_from == "auto" and network.most_like(statistics)[1] > UNKNOWN:
-            network = with_norms_of(model, FIRST_GUESS)
+            network, has = load_network(FIRST_GUESS, "init_from")[0], read_metadata(FIRST_GUESS)["model"]
         if isinstance(network, AnyStyleNet):
             network = network.predict(["first guess"], statistics)
         network = network.transformer_for(network.most_like(statistics)[0])
-    return fitting(network.state_dict(), model, init_from)
+    return fitting(with_norms_of(network, has, model, init_from).state_dict(), model, init_from)
 
 
 def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
@@ -55,9 +58,10 @@ def start_styles(network: MultiStyleNet, init_from: str | None) -> None:
     network of any style predicts; so does the identity, or it begins as what the styles share. Raises FastStyleError as
     above.
     """
-    earlier = starting_network(init_from, network.model)
-    if earlier is None:
+    start = starting_network(init_from, network.model)
+    if start is None:
         return
+    earlier = with_norms_of(*start, network.model, init_from)
     if isinstance(earlier, AnyStyleNet):
         earlier = earlier.predict(network.names, network.statistics)
     if not isinstance(earlier, MultiStyleNet):
@@ -78,9 +82,10 @@ def start_any_style(network: AnyStyleNet, init_from: str | None) -> bool:
 
     Of one that has not, a style begins as the mean of those there are. Raises FastStyleError as above.
     """
-    earlier = starting_network(init_from, network.shared.model)
-    if earlier is None:
+    start = starting_network(init_from, network.shared.model)
+    if start is None:
         return False
+    earlier = with_norms_of(*start, network.shared.model, init_from)
     if isinstance(earlier, AnyStyleNet):
         transformer = fitting(earlier.shared.transformer.state_dict(), network.shared.model, init_from)
         network.shared.transformer.load_state_dict(transformer)
@@ -104,31 +109,35 @@ def start_any_style(network: AnyStyleNet, init_from: str | None) -> bool:
     return False
 
 
-def starting_network(init_from: str | None, model: dict) -> nn.Module | None:
-    """The network of init_from=, if there is one to start from."""
+def starting_network(init_from: str | None, model: dict) -> tuple[nn.Module, dict] | None:
+    """The network of init_from= and what its own model= is, if there is one to start from."""
     if init_from is None:
         return None
     path = SHIPPED if init_from == "auto" else Path(init_from)
     if not path.exists():
         raise FastStyleError(f"init_from={path}: no such file; init_from=null starts from scratch")
     path = find_model(path, "init_from")
+    record = read_record(path)
+    if section_of(record) != "model":
+        raise FastStyleError(f"init_from={path} is of task={task_of(record)}: give a model that paints photos")
     # The margin is of pictures, not of training; noise in residual blocks and coarse blocks can be left out, and norms
     # exchanged.
-    has = {"coarse_blocks": 0} | read_metadata(path)["model"] | {"margin": 0, "noise": True, "weight_norm": False}
+    has = {"coarse_blocks": 0} | record["model"] | {"margin": 0, "noise": True, "weight_norm": False}
     asked = model | {"margin": 0, "noise": bool(model.get("noise")), "weight_norm": False}
     asked["coarse_blocks"] = model.get("coarse_blocks") or has["coarse_blocks"]
     if init_from == "auto" and has != asked:
         return None
-    return with_norms_of(model, path)
+    return load_network(path, "init_from")[0], record["model"]
 
 
-def with_norms_of(model: dict, path: Path) -> nn.Module:
-    """The network in a file, with weight norm if and only if the model has it."""
-    network, has = load_network(path, "init_from")[0], read_metadata(path)["model"]
-    asked = model.get("weight_norm", False)
-    if asked == has.get("weight_norm", False) or any(has.get(key) != model.get(key) for key in ("norm", "upsampling")):
+def with_norms_of(network: nn.Module, has: dict, model: dict, init_from: str) -> nn.Module:
+    """A network of one model with weight norm if and only if another has it. Raises FastStyleError if it cannot be."""
+    before, asked = (defaults("model") | one for one in (has, model))
+    if before["weight_norm"] == asked["weight_norm"]:
         return network
-    return exchange_norms(network, has | {"weight_norm": asked})
+    if any(one["norm"] != "instance" or one["upsampling"] == "transposed" for one in (before, asked)):
+        raise FastStyleError(ANOTHER.format(init_from=init_from))
+    return exchange_norms(network, has | {"weight_norm": asked["weight_norm"]})
 
 
 def fitting(state_dict: dict[str, Tensor], model: dict, init_from: str) -> dict[str, Tensor]:
@@ -145,9 +154,7 @@ def fitting(state_dict: dict[str, Tensor], model: dict, init_from: str) -> dict[
         state_dict = added | kept
         network.load_state_dict(state_dict)
     except (RuntimeError, TypeError) as error:
-        raise FastStyleError(
-            f"init_from={init_from} has another network than model=: give its model, or init_from=null"
-        ) from error
+        raise FastStyleError(ANOTHER.format(init_from=init_from)) from error
     return state_dict
 
 

@@ -58,6 +58,19 @@ def test_convolutions_in_float16_paint_nearly_the_same():
 
 
 @torch.no_grad()
+def test_float16_is_of_every_convolution_and_constants_keep_half_precision():
+    """Of a network of the user's own, and of kernels with weight norm, whose files hold 16 bits."""
+    own, images = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3)), torch.rand(1, 3, 9, 9)
+    expected = torch.nn.functional.conv2d(images.half(), own[0].weight.half(), own[0].bias.half()).float()
+    assert torch.equal(exportable(own, "float16")(images), expected)
+
+    network = random_network(**MODELS["medium"]).half().float()
+    before = [module.kernels for module in network.modules() if isinstance(module, WeightNormConv2d)]
+    after = [dict(exportable(network).named_parameters())[name] for name in ("layers.9.body.3.0.weight",)]
+    assert torch.equal(after[0], before[0].half().float()) and not torch.equal(after[0], before[0])
+
+
+@torch.no_grad()
 def test_norms_as_means():
     norm, x = InstanceNorm(4).double(), 3 * torch.rand(2, 4, 7, 5, dtype=torch.double) - 9
     norm.weight.copy_(torch.rand(4)), norm.bias.copy_(torch.rand(4))

@@ -2,15 +2,18 @@
 
 import pytest
 import torch
+from conftest import ROOT
 
-from fast_style.checkpoint import save_release
+from fast_style.checkpoint import load_network, read_metadata, save_release
+from fast_style.errors import FastStyleError
 from fast_style.networks.any_style import AnyStyleNet
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import InstanceNorm, ScaleShift, TransformerNet
 from fast_style.training.exchange_norms import PHOTOS, exchange_norms, exchanged, middle_of
 from fast_style.training.warm_start import initial_state
 
-MODEL = {"channels": [4, 6, 8], "residual_blocks": 2, "coarse_blocks": 1, "upsampling": "bilinear", "noise": "fine"}
+MODEL = {"channels": [4, 6, 8], "residual_blocks": 2, "coarse_blocks": 1, "norm": "instance", "upsampling": "bilinear"}
+MODEL |= {"noise": "fine"}
 WITHOUT, WITH = MODEL | {"weight_norm": False}, MODEL | {"weight_norm": True}
 PHOTO = torch.stack([middle_of(PHOTOS[3])])
 
@@ -88,3 +91,50 @@ def test_a_training_begins_with_the_norms_that_it_has(tmp_path, model, asked):
     start = TransformerNet(**asked).eval()
     start.load_state_dict(initial_state(str(tmp_path / "model.safetensors"), asked, []))
     assert torch.equal(start(PHOTO), exchange_norms(network, asked)(PHOTO))
+
+
+def test_other_norms_are_another_network(tmp_path):
+    model = WITHOUT | {"norm": "batch"}
+    config = {"task": {"name": "style_transfer"}, "style": {"name": "mine"}, "model": model}
+    save_release(tmp_path / "model.safetensors", TransformerNet(**model), config, {}, {})
+    for asked in (WITH, WITH | {"norm": "batch"}):
+        with pytest.raises(FastStyleError, match="has another network than model="):
+            initial_state(str(tmp_path / "model.safetensors"), asked, [])
+
+
+@torch.no_grad()
+def test_a_kernel_of_nothing_stays_one():
+    network = randomised(TransformerNet(**WITHOUT))
+    second = network.layers[9].body[3][0]
+    second.weight[0], second.bias[1] = 0, 5
+    second.weight[1] *= 1e-6
+    painted = exchange_norms(network, WITH)(PHOTO)
+    assert painted.isfinite().all() and (painted - network(PHOTO)).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("upsampling", ["nearest", None])
+@torch.no_grad()
+def test_models_that_differ_in_more_are_exchanged_as_well(tmp_path, upsampling):
+    """Another upsampling; and a model whose keys are left to the network's defaults."""
+    asked = {key: value for key, value in WITH.items() if key != "norm"}
+    network = randomised(TransformerNet(**WITHOUT))
+    config = {"task": {"name": "style_transfer"}, "style": {"name": "mine"}, "model": WITHOUT}
+    save_release(tmp_path / "model.safetensors", network, config, {}, {})
+    state = initial_state(
+        str(tmp_path / "model.safetensors"), asked | ({"upsampling": upsampling} if upsampling else {}), []
+    )
+    expected = exchange_norms(network, WITH).state_dict()
+    assert all(torch.equal(state[name], value) for name, value in expected.items())
+
+
+def test_a_training_begins_from_a_checkpoint_to_resume_from(trained):
+    model = load_network(trained / "model.safetensors")[0]
+    config = read_metadata(trained / "model.safetensors")["model"]
+    state = initial_state(str(trained / "last.ckpt"), config, [])
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+
+
+def test_what_paints_no_photos_is_no_start():
+    path = ROOT / "checkpoints/super_resolution/x4.safetensors"
+    with pytest.raises(FastStyleError, match="x4.safetensors is of task=super_resolution: give a model that paints"):
+        initial_state(str(path), WITH, [])
