@@ -27,6 +27,7 @@ RUNS = {
         "model.noise=false",
         "model.skips=false",
         "model.margin=0",
+        "model.weight_norm=false",
         "objective.style_weight=3",
         "objective.tone_weight=0.15",
         "optimizer.lr=4e-3",

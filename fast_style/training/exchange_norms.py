@@ -8,7 +8,6 @@ from functools import partial, singledispatch
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import center_crop
 
 from fast_style.data.images import read_rgb
 from fast_style.data.sample_photos import sample_photo
@@ -115,5 +114,6 @@ def exchanged(network: TransformerNet, model: dict) -> tuple[TransformerNet, Cha
 
 def middle_of(photo: str) -> Tensor:
     """The middle (3, SIDE, SIDE) in [0, 1] of a sample photo."""
-    pixels = torch.from_numpy(read_rgb(sample_photo(photo), SIDE)).permute(2, 0, 1).float() / 255
-    return center_crop(pixels, [SIDE, SIDE])
+    pixels = read_rgb(sample_photo(photo), SIDE)
+    top, left = ((side - SIDE) // 2 for side in pixels.shape[:2])
+    return torch.from_numpy(pixels[top : top + SIDE, left : left + SIDE]).permute(2, 0, 1).float() / 255

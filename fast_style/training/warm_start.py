@@ -15,7 +15,6 @@ from fast_style.networks.loss_network import LossNetwork, load_loss_network
 from fast_style.networks.multi_style import MultiStyleNet
 from fast_style.networks.transformer_net import TransformerNet
 from fast_style.training.exchange_norms import exchange_norms
-from fast_style.training.resume import defaults
 
 ASSETS = Path(str(files("fast_style") / "assets"))
 SHIPPED, FIRST_GUESS = ASSETS / "backbone.safetensors", ASSETS / "any_style.safetensors"
@@ -132,7 +131,8 @@ def starting_network(init_from: str | None, model: dict) -> tuple[nn.Module, dic
 
 def with_norms_of(network: nn.Module, has: dict, model: dict, init_from: str) -> nn.Module:
     """A network of one model with weight norm if and only if another has it. Raises FastStyleError if it cannot be."""
-    before, asked = (defaults("model") | one for one in (has, model))
+    defaults = {"norm": "instance", "upsampling": "nearest", "weight_norm": False}
+    before, asked = (defaults | one for one in (has, model))
     if before["weight_norm"] == asked["weight_norm"]:
         return network
     if any(one["norm"] != "instance" or one["upsampling"] == "transposed" for one in (before, asked)):

@@ -64,8 +64,9 @@ def test_painting_at_once(trained_for_any, run_here, photo, tmp_path):
                           "photo_my painting_mosaic_masked"}  # fmt: skip
     np.testing.assert_array_equal(found["photo_mosaic_strength_0"], found["photo"])
     masked = found["photo_my painting_mosaic_masked"]
-    np.testing.assert_array_equal(masked[:, :12], found["photo_my painting"][:, :12])
-    np.testing.assert_array_equal(masked[:, 20:], found["photo_mosaic"][:, 20:])
+    # A level: two styles are predicted together, in sums of another order.
+    np.testing.assert_allclose(masked[:, :12], found["photo_my painting"][:, :12], rtol=0, atol=1)
+    np.testing.assert_allclose(masked[:, 20:], found["photo_mosaic"][:, 20:], rtol=0, atol=1)
     paint = Stylizer(trained_for_any, precision="32-true", style=painting)
     assert paint.style == "my painting"
     assert np.abs(np.asarray(paint(source)).astype(int) - found["photo_my painting"]).max() <= 1
