@@ -24,7 +24,8 @@ Changes = dict[str, tuple[Tensor, Tensor]]
 def exchange_norms(network: TransformerNet, model: dict) -> TransformerNet:
     """The network with the norms of model=, which is as its own in all else; of one style, of several or of any.
 
-    Shipped networks then paint the sample photos with a difference of about five levels.
+    Networks that shipped then painted chicago with a mean difference of three to six levels of 255, and what one of any
+    style predicts, which is exchanged as the mean of all, with about fifteen.
     """
     return exchanged(network, model)[0]
 
