@@ -98,7 +98,7 @@ class AnyStyle(ManyStyles):
         return [statistics, *(torch.cat([gram[name] for gram in grams]) for name in self.gram_names)]
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        generator = self.generator()
+        generator = self.random_of_step()
         painted = torch.from_numpy(self.draw_painted(generator, len(batch))).to(batch.device)
         drawn = torch.from_numpy(generator.integers(len(self.all_statistics), size=len(batch))).to(batch.device)
         targets = [getattr(self, f"all_{name}")[drawn].float() for name in ("statistics", *self.gram_names)]

@@ -125,7 +125,7 @@ class MultiStyle(ManyStyles):
 
     def draw_styles(self, count: int) -> Tensor:
         """A style (B,) for every image of a step, or the identity."""
-        generator = self.generator()
+        generator = self.random_of_step()
         styles = generator.integers(len(self.styles), size=count)
         styles[~self.draw_painted(generator, count)] = len(self.styles)
         return torch.from_numpy(styles)

@@ -122,13 +122,13 @@ class StyleTask(Task):
         # As much as is cut off around a picture; of small crops, as tests have, an eighth.
         self.unseen = min(config["model"].get("margin", 0), config["image_size"] // 8)
 
-    def generator(self) -> np.random.Generator:
+    def random_of_step(self) -> np.random.Generator:
         """What a step draws: a function of the seed, the step and the process alone."""
         return np.random.default_rng([self.hparams.config["seed"], self.global_step, self.global_rank])
 
     def draw_starts(self, batch: Tensor) -> list[Tensor]:
         """Where the losses look at each image of a training step, for `seen`; [] if they see all of it."""
-        generator = self.generator().spawn(1)[0]  # none of what the step draws beside
+        generator = self.random_of_step().spawn(1)[0]  # none of what the step draws beside
         return [starts.to(batch.device) for starts in draw_starts(generator, len(batch), self.unseen)]
 
     def seen(self, *images: Tensor, starts: Sequence[Tensor]) -> list[Tensor]:
