@@ -119,8 +119,9 @@ class StyleTask(Task):
         self.style_images = read_style_images(paths, style_size)
         self.save_hyperparameters({"style_sha256": [file_sha256(path) for path in paths]})
         self.perceptual_loss = load_perceptual_loss(config["loss_network"], config["objective"], self.style_images)
-        # As much as is cut off around a picture; of small crops, as tests have, an eighth.
-        self.unseen = min(config["model"].get("margin", 0), config["image_size"] // 8)
+        # As much as is cut off around a picture; deep layers need all of a small crop.
+        margin = config["model"].get("margin", 0)
+        self.unseen = margin if config["image_size"] >= 4 * margin else 0
 
     def random_of_step(self) -> np.random.Generator:
         """What a step draws: a function of the seed, the step and the process alone."""

@@ -28,20 +28,20 @@ def test_they_are_anywhere():
     assert draw_starts(np.random.default_rng(0), 500, 0) == []
 
 
-@pytest.mark.parametrize(("model", "size"), [("medium", 56), ("johnson", 64)])
+@pytest.mark.parametrize(("model", "size"), [("medium", 96), ("johnson", 128)])
 def test_what_is_not_seen_is_free(compose_config, monkeypatch, model, size):
     """A step is the objective of the parts of picture and photo; of the whole where nothing is cut off a picture."""
-    overrides = "image_size=64", "style.style_size=64", "init_from=null", "run_dir=none", f"model={model}"
+    overrides = "image_size=128", "style.style_size=64", "init_from=null", "run_dir=none", f"model={model}"
     config = OmegaConf.to_container(compose_config("train", *overrides), resolve=True)
-    task, photos, seen = StyleTransfer(config), torch.rand(2, 3, 64, 64), []
+    task, photos, seen = StyleTransfer(config), torch.rand(2, 3, 128, 128), []
     objective = task.perceptual_loss.forward
     monkeypatch.setattr(task.perceptual_loss, "forward", lambda *images: seen.append(images) or objective(*images))
     terms = task.terms(photos, "train", 0)
     ((stylized, content),) = seen
     assert stylized.shape == content.shape == (2, 3, size, size)
     starts = task.draw_starts(photos)
-    assert len(starts) == (size < 64)
+    assert len(starts) == (size < 128)
     torch.testing.assert_close(starts, task.draw_starts(photos), rtol=0, atol=0)
-    torch.testing.assert_close(content, inner_crops(photos, 64 - size, *starts))
-    expected = objective(*(inner_crops(each, 64 - size, *starts) for each in (task.transformer(photos), photos)))
+    torch.testing.assert_close(content, inner_crops(photos, 128 - size, *starts))
+    expected = objective(*(inner_crops(each, 128 - size, *starts) for each in (task.transformer(photos), photos)))
     torch.testing.assert_close(terms, expected)
