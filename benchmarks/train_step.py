@@ -72,8 +72,7 @@ class Training:
 
     def step(self) -> None:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            starts = self.module.draw_starts(self.photos)
-            loss = sum(self.module.training_terms(self.photos, *starts).values())
+            loss = sum(self.module.training_terms(self.photos).values())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -85,9 +84,7 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             stylized = self.module.transformer(self.photos)
             marks.append(now())
-            starts = self.module.draw_starts(self.photos)
-            seen = self.module.seen(stylized, self.photos, starts=starts)
-            loss = sum(self.module.perceptual_loss(*seen).values())
+            loss = sum(self.module.perceptual_loss(stylized, self.photos).values())
             marks.append(now())
         self.optimizer.zero_grad()
         loss.backward()
@@ -101,8 +98,7 @@ class Training:
             FlopCounterMode(display=False) as counter,
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16),
         ):
-            starts = self.module.draw_starts(self.photos)
-            sum(self.module.stylized_terms(self.photos, *starts).values()).backward()
+            sum(self.module.stylized_terms(self.photos).values()).backward()
         return counter.get_total_flops()
 
 

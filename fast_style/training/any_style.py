@@ -74,17 +74,15 @@ class AnyStyle(ManyStyles):
             self.register_buffer(f"all_{name}", torch.cat(grams), persistent=False)
 
     def styled_terms(
-        self, content_images: Tensor, painted: Tensor, statistics: Tensor, *grams_and_starts: Tensor
+        self, content_images: Tensor, painted: Tensor, statistics: Tensor, *grams: Tensor
     ) -> dict[str, Tensor]:
-        """The loss of images (B, 3, H, W), or of their parts at starts, in the styles of pictures with
-        statistics (B, S) and Gram matrices (B, C, C), or, where they are not painted (B,), of the identity."""
+        """The loss of images (B, 3, H, W) in the styles of pictures with statistics (B, S) and Gram matrices (B, C, C),
+        or, where they are not painted (B,), of the identity."""
         if not hasattr(self.local, "network"):
             self.local.network = self.any_style_net.replica()
         self.local.network.train(self.training)
         stylized = self.local.network(content_images, statistics, painted).float()
-        grams = dict(zip(self.gram_names, grams_and_starts, strict=False))
-        starts = grams_and_starts[len(grams) :]
-        return self.mean_terms(*self.seen(stylized, content_images, starts=starts), grams, painted)
+        return self.mean_terms(stylized, content_images, dict(zip(self.gram_names, grams, strict=True)), painted)
 
     @property
     def gram_names(self) -> list[str]:
@@ -98,11 +96,11 @@ class AnyStyle(ManyStyles):
         return [statistics, *(torch.cat([gram[name] for gram in grams]) for name in self.gram_names)]
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        generator = self.random_of_step()
+        generator = self.generator()
         painted = torch.from_numpy(self.draw_painted(generator, len(batch))).to(batch.device)
         drawn = torch.from_numpy(generator.integers(len(self.all_statistics), size=len(batch))).to(batch.device)
         targets = [getattr(self, f"all_{name}")[drawn].float() for name in ("statistics", *self.gram_names)]
-        return self.log_means(self.training_terms(batch, painted, *targets, *self.draw_starts(batch)), painted)
+        return self.log_means(self.training_terms(batch, painted, *targets), painted)
 
     def held_out_targets(self, count: int, device: torch.device) -> list[Tensor]:
         size = self.hparams.config["style"]["style_size"]

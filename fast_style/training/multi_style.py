@@ -63,6 +63,10 @@ class ManyStyles(StyleTask):
         shown = {name: value * painted for name, value in terms.items()} | {"identity_loss": change * ~painted}
         return {"loss": loss} | {name: value.detach().mean() for name, value in shown.items()}
 
+    def generator(self) -> np.random.Generator:
+        """What a step draws: a function of the seed, the step and the process alone."""
+        return np.random.default_rng([self.hparams.config["seed"], self.global_step, self.global_rank])
+
     def draw_painted(self, generator: np.random.Generator, count: int) -> np.ndarray:
         """Which images (B,) of a step are painted. The first always is, so that each step has a loss to tell by how far
         the styles are."""
@@ -108,16 +112,15 @@ class MultiStyle(ManyStyles):
     def network(self) -> MultiStyleNet:
         return self.multi_style_net
 
-    def styled_terms(self, content_images: Tensor, styles: Tensor, *starts: Tensor) -> dict[str, Tensor]:
-        """The loss of images (B, 3, H, W), or of their parts at `starts`, in styles (B,), of which one beyond the last
-        is the identity."""
+    def styled_terms(self, content_images: Tensor, styles: Tensor) -> dict[str, Tensor]:
+        """The loss of images (B, 3, H, W) in styles (B,), of which one beyond the last is the identity."""
         if not hasattr(self.local, "network"):
             self.local.network = self.multi_style_net.replica()
         self.local.network.train(self.training)
         stylized = self.local.network(content_images, self.one_each(styles)).float()
         # The identity has no Gram matrices; those of the last style are there to be left out.
         grams = {name: getattr(self, f"all_{name}")[styles.clamp_max(len(self.styles) - 1)] for name in self.gram_names}
-        return self.mean_terms(*self.seen(stylized, content_images, starts=starts), grams, styles < len(self.styles))
+        return self.mean_terms(stylized, content_images, grams, styles < len(self.styles))
 
     def one_each(self, styles: Tensor) -> Tensor:
         """The mixtures (B, N or N + 1) of styles (B,)."""
@@ -125,15 +128,14 @@ class MultiStyle(ManyStyles):
 
     def draw_styles(self, count: int) -> Tensor:
         """A style (B,) for every image of a step, or the identity."""
-        generator = self.random_of_step()
+        generator = self.generator()
         styles = generator.integers(len(self.styles), size=count)
         styles[~self.draw_painted(generator, count)] = len(self.styles)
         return torch.from_numpy(styles)
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
         styles = self.draw_styles(len(batch)).to(batch.device)
-        terms = self.training_terms(batch, styles, *self.draw_starts(batch))
-        return self.log_means(terms, styles < len(self.styles))
+        return self.log_means(self.training_terms(batch, styles), styles < len(self.styles))
 
     def validation_step(self, batch: Tensor, batch_index: int) -> None:
         styles = torch.arange(len(batch), device=batch.device) % len(self.styles)

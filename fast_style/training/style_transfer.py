@@ -52,11 +52,10 @@ class StyleTransfer(StyleTask):
     def forward(self, content_images: Tensor) -> Tensor:
         return self.transformer(content_images)
 
-    def stylized_terms(self, content_images: Tensor, *starts: Tensor) -> dict[str, Tensor]:
-        """Weighted terms of the objective on the stylised images (B, 3, H, W), or on their parts at
-        `starts`, scalars by name."""
+    def stylized_terms(self, content_images: Tensor) -> dict[str, Tensor]:
+        """Weighted terms of the objective on the stylised images (B, 3, H, W), scalars by name."""
         stylized = self.transformer(content_images)
-        terms = self.perceptual_loss(*self.seen(stylized, content_images, starts=starts))
+        terms = self.perceptual_loss(stylized, content_images)
         if self.stability_weight:
             error = stability_error(self.transformer, content_images, stylized)
             terms["stability_loss"] = self.stability_weight * error
@@ -64,9 +63,7 @@ class StyleTransfer(StyleTask):
 
     def terms(self, batch: Tensor, stage: str, batch_index: int) -> dict[str, Tensor]:
         # Validation, with its other batch sizes, is neither compiled nor shared out.
-        if stage == "train":
-            return self.training_terms(batch, *self.draw_starts(batch))
-        return self.held_out_terms(batch, batch_index)
+        return self.training_terms(batch) if stage == "train" else self.held_out_terms(batch, batch_index)
 
     def held_out_terms(self, photos: Tensor, batch_index: int) -> dict[str, Tensor]:
         """The same as `stylized_terms`; logs what else is known of the pictures."""

@@ -1,10 +1,8 @@
 """Task: what a training learns. A subclass names its network, the terms of a batch, its pictures."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class
@@ -13,7 +11,6 @@ from torch import Tensor, nn
 from fast_style.data.styles import file_sha256, read_style_images, style_pictures
 from fast_style.keys import build
 from fast_style.losses import load_perceptual_loss
-from fast_style.training.inner_crops import draw_starts, inner_crops
 
 
 class Task(pl.LightningModule):
@@ -119,22 +116,6 @@ class StyleTask(Task):
         self.style_images = read_style_images(paths, style_size)
         self.save_hyperparameters({"style_sha256": [file_sha256(path) for path in paths]})
         self.perceptual_loss = load_perceptual_loss(config["loss_network"], config["objective"], self.style_images)
-        # As much as is cut off around a picture; deep layers need all of a small crop.
-        margin = config["model"].get("margin", 0)
-        self.unseen = margin if config["image_size"] >= 4 * margin else 0
-
-    def random_of_step(self) -> np.random.Generator:
-        """What a step draws: a function of the seed, the step and the process alone."""
-        return np.random.default_rng([self.hparams.config["seed"], self.global_step, self.global_rank])
-
-    def draw_starts(self, batch: Tensor) -> list[Tensor]:
-        """Where the losses look at each image of a training step, for `seen`; [] if they see all of it."""
-        generator = self.random_of_step().spawn(1)[0]  # none of what the step draws beside
-        return [starts.to(batch.device) for starts in draw_starts(generator, len(batch), self.unseen)]
-
-    def seen(self, *images: Tensor, starts: Sequence[Tensor]) -> list[Tensor]:
-        """What the losses see of images (B, 3, H, W) each."""
-        return [inner_crops(each, self.unseen, *starts) for each in images]
 
 
 def task_class(config: dict) -> type[Task]:

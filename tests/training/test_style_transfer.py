@@ -248,11 +248,10 @@ def test_only_the_transformer_is_trained(module):
 def test_a_compiled_step_is_the_same_step(module):
     """Traced without a break, as every back end of torch.compile needs it; the code that they write is not run here."""
     build = module()
-    images, build.unseen = torch.rand(2, 3, 64, 64), 32
-    (starts,) = build.draw_starts(images)
+    images = torch.rand(2, 3, 32, 32)
 
     def gradients():
-        terms = build.training_terms(images, starts)
+        terms = build.training_terms(images)
         build.zero_grad()
         sum(terms.values()).backward()
         return [*terms.values(), *(parameter.grad.clone() for parameter in build.parameters())]
@@ -273,9 +272,9 @@ def test_terms_on_a_gpu_as_far_as_types_and_shapes_go(module, monkeypatch):
                 part._parameters[name] = torch.nn.Parameter(torch.empty_like(parameter, device="cuda"))
             for name, buffer in part._buffers.items():
                 part._buffers[name] = torch.empty_like(buffer, device="cuda") if buffer is not None else None
-        images, build.unseen = torch.empty(2, 3, 64, 64, device="cuda"), 32
+        images = torch.empty(2, 3, 32, 32, device="cuda")
         assert build(images).dtype == torch.bfloat16
-        terms = build.stylized_terms(images, *build.draw_starts(images))
+        terms = build.stylized_terms(images)
     assert set(terms) == {"content_loss", "style_loss", "tv_loss", "tone_loss"}
     assert all((term.dtype, term.device.type, term.shape) == (torch.float32, "cuda", ()) for term in terms.values())
     assert sum(terms.values()).requires_grad
