@@ -147,6 +147,7 @@ class LossNetwork:
     name: str = choice("vgg16_lowrank", "distilled", "vgg16", "vgg16_caffe", "vgg19", "vgg19_caffe", "vgg19_small")
     weights: Text | None
     pooling: str = choice("max", "avg")
+    padding: str | None = choice("zeros", "reflect", None)
 
 
 @dataclass

@@ -46,7 +46,7 @@ class FastConvLayer(ConvLayer):
         if conv.padding_mode == "zeros":
             maps = F.conv2d(x, weight, bias, stride, amount)
         else:
-            maps = padded_conv(x, weight, bias, amount, conv.padding_mode, stride)
+            maps = padded_conv(x, weight, bias, (amount, amount), conv.padding_mode, stride)
         return interleave(maps) if blocks else maps
 
 
@@ -59,7 +59,7 @@ class FastUpsampleConv(UpsampleConv):
         with torch.autocast(x.device.type, enabled=False):
             weight = torch.cat([phase for rows in phases(conv.kernels, 2) for phase in phases(rows, 3)])
         # A pixel more than needed on all sides: the border of what follows.
-        fine = interleave(padded_conv(x, weight, conv.bias.repeat(4), 1, "replicate"))
+        fine = interleave(padded_conv(x, weight, conv.bias.repeat(4), (1, 1), "replicate"))
         if upsample.mode == "bilinear":
             # It is nearest-neighbour upsampling and this; like every convolution it may come last.
             tent = torch.ones(3, dtype=fine.dtype, device=fine.device) / 4
@@ -84,41 +84,54 @@ def interleave(blocks: Tensor) -> Tensor:
     return pixels.reshape(len(blocks), 2 * rows, 2 * columns, -1).permute(0, 3, 1, 2)
 
 
-def padded_conv(images: Tensor, weight: Tensor, bias: Tensor, amount: int, mode: str, stride: int = 1) -> Tensor:
-    """F.conv2d(F.pad(images, (amount,) * 4, mode), weight, bias, stride) of (B, C, H, W); mode: reflect | replicate.
+def padded_conv(
+    images: Tensor, weight: Tensor, bias: Tensor | None, amounts: tuple[int, int], mode: str, stride: int = 1
+) -> Tensor:
+    """F.conv2d of (B, C, H, W), padded by `amounts` of rows above and below and of columns left and right; mode:
+    reflect | replicate.
 
-    H and W must exceed `amount` to be reflected.
+    H and W must exceed their amount to be reflected.
     """
     if images.device.type == "cpu":
-        return _PaddedConv.apply(images, weight, bias, amount, mode, stride)
-    return F.conv2d(F.pad(images, (amount,) * 4, mode), weight, bias, stride)
+        return _PaddedConv.apply(images, weight, bias, amounts, mode, stride)
+    return F.conv2d(F.pad(images, borders(amounts), mode), weight, bias, stride)
+
+
+def borders(amounts: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Rows and columns as F.pad wants them: left, right, top, bottom."""
+    rows, columns = amounts
+    return columns, columns, rows, rows
 
 
 class _PaddedConv(torch.autograd.Function):
     """One node of the graph for both, so that the backward pass can fold the border in the convolution's own result."""
 
     @staticmethod
-    def forward(ctx, images: Tensor, weight: Tensor, bias: Tensor, amount: int, mode: str, stride: int) -> Tensor:
-        ctx.amount, ctx.mode, ctx.stride = amount, mode, stride
+    def forward(
+        ctx, images: Tensor, weight: Tensor, bias: Tensor | None, amounts: tuple[int, int], mode: str, stride: int
+    ) -> Tensor:
+        ctx.amounts, ctx.mode, ctx.stride = amounts, mode, stride
         autocast = torch.is_autocast_enabled("cpu") and images.dtype != torch.float64
         dtype = torch.get_autocast_dtype("cpu") if autocast else images.dtype
         with torch.autocast("cpu", enabled=False):
-            padded, weight = F.pad(images.to(dtype), (amount,) * 4, mode), weight.to(dtype)
+            padded, weight = F.pad(images.to(dtype), borders(amounts), mode), weight.to(dtype)
             ctx.save_for_backward(padded, weight)
-            return F.conv2d(padded, weight, bias.to(dtype), stride)
+            return F.conv2d(padded, weight, None if bias is None else bias.to(dtype), stride)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         padded, weight = ctx.saved_tensors
-        amount, stride = ctx.amount, (ctx.stride, ctx.stride)
+        stride = (ctx.stride, ctx.stride)
         fixed = (stride, (0, 0), (1, 1), False, (0, 0), 1)  # padding, dilation, transposed, output padding, groups
         images_gradient, weight_gradient, bias_gradient = torch.ops.aten.convolution_backward(
             gradient, padded, weight, [len(weight)], *fixed, ctx.needs_input_grad[:3]
         )
         if images_gradient is not None:
-            for axis in (2, 3):
-                fold_border(images_gradient, axis, amount, ctx.mode)
-            images_gradient = images_gradient[..., amount:-amount, amount:-amount]
+            for axis, amount in zip((2, 3), ctx.amounts, strict=True):
+                if amount:
+                    fold_border(images_gradient, axis, amount, ctx.mode)
+                    size = images_gradient.shape[axis]
+                    images_gradient = images_gradient.narrow(axis, amount, size - 2 * amount)
         return images_gradient, weight_gradient, bias_gradient, None, None, None
 
 

@@ -31,6 +31,7 @@ VGGS = {
 }
 BGR = ("vgg19_caffe",)  # whose weights take blue first, as Caffe's did
 LOSS_NETWORKS = ("vgg16_lowrank", "distilled", *VGGS, "vgg19_small")
+LEARNT_REFLECTED = ("distilled", "vgg19_small")  # all others have zeros around the features
 
 
 class LossNetworkError(FastStyleError):
@@ -103,10 +104,11 @@ class LossNetwork(nn.Module):
 
     def _convolve(self, x: Tensor, name: str) -> Tensor:
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias", None)
-        if self.padding == "zeros" or weight.shape[-1] == 1:
-            return F.conv2d(x, weight, bias, padding=[side // 2 for side in weight.shape[2:]])
+        amounts = tuple(side // 2 for side in weight.shape[2:])
+        if self.padding == "zeros" or not any(amounts):
+            return F.conv2d(x, weight, bias, padding=amounts)
         # Reflection needs two pixels to reflect.
-        return padded_conv(x, weight, bias, 1, "reflect" if min(x.shape[-2:]) > 1 else "replicate")
+        return padded_conv(x, weight, bias, amounts, "reflect" if min(x.shape[-2:]) > 1 else "replicate")
 
     def _read_out(self, x: Tensor, layer: str) -> Tensor:
         if self.heads == "none":
@@ -171,7 +173,12 @@ def _filters(network: LossNetwork, layer: str) -> list[str]:
 
 
 def load_loss_network(
-    name: str, layers: Sequence[str], weights: str | None = None, pooling: str = "max", heads: bool = True
+    name: str,
+    layers: Sequence[str],
+    weights: str | None = None,
+    pooling: str = "max",
+    padding: str | None = None,
+    heads: bool = True,
 ) -> LossNetwork:
     """Build the loss network `name`, cut off at the deepest of `layers`.
 
@@ -185,21 +192,24 @@ def load_loss_network(
 
     `heads=False` gives the bare activations of distilled and vgg19_small instead of what their heads read out.
     `pooling` is "max", as all of them were trained, or "avg" (preferred by Gatys et al. 2016).
+    `padding` is "zeros" or "reflect", or None for that which the network was trained with. Zeros around the features
+    are edges along the border, which change the Gram matrices of a crop more than those of a whole painting.
     Raises FastStyleError for an unknown name or layer and for weights that cannot be had or do not fit.
     """
-    check_keys({"name": name, "pooling": pooling}, keys.LossNetwork, "loss_network.")
+    check_keys({"name": name, "pooling": pooling, "padding": padding}, keys.LossNetwork, "loss_network.")
+    padding = padding or ("reflect" if name in LEARNT_REFLECTED else "zeros")
     shipped = str(files("fast_style") / "assets" / f"{name}.safetensors")
     if name == "vgg16_lowrank":
-        return LossNetwork(dequantize(_read_safetensors(weights or shipped)), layers, "zeros", pooling)
+        return LossNetwork(dequantize(_read_safetensors(weights or shipped)), layers, padding, pooling)
     if name == "distilled":
         kind = "linear" if heads else "none"
-        return LossNetwork(_read_safetensors(weights or shipped), layers, "reflect", pooling, kind)
+        return LossNetwork(_read_safetensors(weights or shipped), layers, padding, pooling, kind)
     if name == "vgg19_small":
         if weights is None:
             raise LossNetworkError("loss_network=vgg19_small needs loss_network.weights=PATH_TO_SAFETENSORS")
         small = _from_collaborative_distillation(_read_safetensors(weights))
-        return LossNetwork(small, layers, "reflect", pooling, "relu" if heads else "none")
-    return LossNetwork(_from_torchvision(name, _vgg_state_dict(name, weights)), layers, "zeros", pooling)
+        return LossNetwork(small, layers, padding, pooling, "relu" if heads else "none")
+    return LossNetwork(_from_torchvision(name, _vgg_state_dict(name, weights)), layers, padding, pooling)
 
 
 def _read_safetensors(path: str) -> dict[str, Tensor]:

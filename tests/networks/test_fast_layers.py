@@ -32,18 +32,22 @@ def assert_same(function, reference, *inputs):
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(
-    "mode, size, amount",
+    "mode, size, amounts",
     [
-        *(("reflect", *case) for case in [((2, 3), 1), ((4, 9), 3), ((5, 5), 4), ((9, 6), 4)]),
-        *(("replicate", size, 1) for size in [(1, 1), (1, 4), (3, 2)]),
+        *(("reflect", *case) for case in [((2, 3), (1, 1)), ((4, 9), (3, 3)), ((5, 5), (4, 4)), ((9, 6), (4, 4))]),
+        *(("reflect", (4, 5), amounts) for amounts in [(1, 0), (0, 1), (2, 1)]),
+        *(("replicate", size, (1, 1)) for size in [(1, 1), (1, 4), (3, 2)]),
     ],
 )
-def test_padded_conv(memory_format, stride, mode, size, amount):
+def test_padded_conv(memory_format, stride, mode, size, amounts):
+    rows, columns = amounts
     images = random_images(2, 3, *size, memory_format=memory_format)
-    weight, bias = random_images(4, 3, 2 * amount + 1, 2 * amount + 1, memory_format=memory_format), random_images(4)
+    weight, bias = random_images(4, 3, 2 * rows + 1, 2 * columns + 1, memory_format=memory_format), random_images(4)
     assert_same(
-        lambda *inputs: padded_conv(*inputs, amount, mode, stride),
-        lambda images, weight, bias: F.conv2d(F.pad(images, (amount,) * 4, mode), weight, bias, stride),
+        lambda *inputs: padded_conv(*inputs, amounts, mode, stride),
+        lambda images, weight, bias: F.conv2d(
+            F.pad(images, (columns, columns, rows, rows), mode), weight, bias, stride
+        ),
         images, weight, bias,
     )  # fmt: skip
 
@@ -51,14 +55,14 @@ def test_padded_conv(memory_format, stride, mode, size, amount):
 def test_padded_conv_with_frozen_weights():
     """As in a loss network, or for an image that nothing before it can learn from."""
     images, weight, bias = random_images(1, 3, 4, 4), random_images(2, 3, 3, 3), random_images(2)
-    padded_conv(images, weight.detach(), bias.detach(), 1, "reflect").sum().backward()
+    padded_conv(images, weight.detach(), bias.detach(), (1, 1), "reflect").sum().backward()
     expected = images.grad.clone()
     images.grad = None
-    padded_conv(images, weight, bias, 1, "reflect").sum().backward()
+    padded_conv(images, weight, bias, (1, 1), "reflect").sum().backward()
     torch.testing.assert_close(images.grad, expected)
     assert weight.grad is not None
     weight.grad = None
-    padded_conv(images.detach(), weight, bias, 1, "reflect").sum().backward()
+    padded_conv(images.detach(), weight, bias, (1, 1), "reflect").sum().backward()
     assert weight.grad is not None and bias.grad is not None
 
 
@@ -98,7 +102,7 @@ def test_instance_norm_of_a_wall():
 def test_bfloat16_stays_bfloat16_under_autocast():
     images = torch.randn(1, 2, 4, 4).bfloat16().contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
-        convolved = padded_conv(images, torch.ones(3, 2, 3, 3), torch.zeros(3), 1, "reflect")
+        convolved = padded_conv(images, torch.ones(3, 2, 3, 3), torch.zeros(3), (1, 1), "reflect")
         normalised = instance_norm(images, torch.ones(2), torch.zeros(2), 1e-5)
     assert convolved.dtype == normalised.dtype == torch.bfloat16
     torch.testing.assert_close(normalised.float(), F.instance_norm(images.float()), rtol=0.01, atol=0.01)

@@ -1,5 +1,6 @@
 """Loss networks against torchvision's own nn.Sequential and against a published description."""
 
+import copy
 import hashlib
 from importlib.resources import files
 from types import SimpleNamespace
@@ -49,6 +50,41 @@ def test_activations_are_those_of_torchvision(vgg, name):
         assert isinstance(sequential[index], torch.nn.ReLU)
         expected = sequential[: index + 1]((images - IMAGENET_MEAN) / IMAGENET_STD)
         torch.testing.assert_close(features[layer], expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_reflected_padding(vgg):
+    sequential, path = vgg("tiny_vgg16")
+    images = random_images(1, 3, 16, 24)
+    reflected = copy.deepcopy(sequential)
+    for layer in reflected:
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.padding_mode = "reflect"
+    features = load_loss_network("vgg16", ["relu3_3"], path, padding="reflect")(images)["relu3_3"]
+    expected = reflected[:16]((images - IMAGENET_MEAN) / IMAGENET_STD)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(expected, sequential[:16]((images - IMAGENET_MEAN) / IMAGENET_STD), atol=1e-2)
+    with pytest.raises(FastStyleError, match="padding.*zeros, reflect"):
+        load_loss_network("vgg16", ["relu3_3"], path, padding="none")
+
+
+@torch.no_grad()
+def test_reflected_padding_leaves_gram_matrices_of_a_crop_as_in_the_picture():
+    picture = resize_short_side(read_image(files("fast_style") / "assets" / "styles" / "mosaic.jpg")[0], 384)[None]
+    crop = picture[..., 64:320, 64:320]
+    layers = ["relu2_2", "relu3_3"]
+    whole = load_loss_network("vgg16_lowrank", layers)(picture)
+    inside = {
+        layer: maps[..., 64 // scale : 320 // scale, 64 // scale : 320 // scale]
+        for scale, (layer, maps) in zip((2, 4), whole.items(), strict=True)
+    }
+    zeros, reflected = (
+        load_loss_network("vgg16_lowrank", layers, padding=padding)(crop) for padding in ("zeros", "reflect")
+    )
+    for layer in layers:
+        wanted = gram_matrix(inside[layer])
+        off = [relative_error(gram_matrix(maps[layer]), wanted).item() for maps in (zeros, reflected)]
+        assert off[1] < off[0] / 2, layer
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ def test_sections_have_no_more_than_their_keys():
     }  # fmt: skip
     recipe, given = {"name": "vgg16", "heads": True}, {"pooling": "avg", "name": "distilled"}
     found = section("loss_network", recipe, given, ["loss_network.pooling"])
-    assert found == {"name": "vgg16", "weights": None, "pooling": "avg"}
+    assert found == {"name": "vgg16", "weights": None, "pooling": "avg", "padding": None}
 
 
 def test_a_time_becomes_its_steps_and_what_cannot_be_done_again(tmp_path, trained):
