@@ -1,6 +1,6 @@
 """Pictures of any size in bounded memory: seconds, peak memory, and what tiles differ from the whole by.
 
-    python -m benchmarks.large_pictures [--ckpt MODEL] [--photo PHOTO] [--parts equality 12 png 100]
+    python -m benchmarks.large_pictures --photo PHOTO [--ckpt MODEL] [--parts equality 12 png 100]
 
 equality  the photo at 2048x1536, painted in tiles of 512 and of 1024 pixels, beside the same painted at once: PSNR in
           dB, most levels of 255, and the seam, the mean step between neighbours across the borders of tiles over that
@@ -177,7 +177,7 @@ def measure(args: argparse.Namespace) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ckpt", default=str(ROOT / "checkpoints/starry_night.safetensors"))
-    parser.add_argument("--photo", default=str(ROOT.parent / "shared/data/content/chicago.jpg"))
+    parser.add_argument("--photo", required=True)
     parser.add_argument("--parts", nargs="+", default=["equality", "12", "png", "100"], help="which to measure")
     parser.add_argument("--folder", default="/var/tmp", help="for the files, on a disk")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/large_pictures.json")

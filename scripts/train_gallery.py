@@ -54,8 +54,9 @@ README = """\
     python infer.py ckpt=checkpoints/{example}.safetensors input=photo.jpg
 
 Written by `scripts/train_gallery.py`. Weights are in half precision and are computed with in float32; the losses are
-those of the full model on the held-out images of its training data, weighted as in the training. `python -m
-fast_style.checkpoint checkpoints/{example}.safetensors` shows everything that is known about a model.
+those of the full model on the held-out images of its training data, times their weights (tone: less is better), and
+total has the total variation, too. `python -m fast_style.checkpoint checkpoints/{example}.safetensors` shows
+everything that is known about a model.
 
 | style | | {sample} | content | style | tone | total | training | commit | file | command |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -87,8 +88,8 @@ PROVENANCE = {
     "vgg16_lowrank": "`vgg16_lowrank`, low-rank factors of VGG-16 (Simonyan and Zisserman, CC BY 4.0) that ship here",
     "distilled": "`distilled`, the imitation of a small VGG-19 (Wang et al., Collaborative Distillation, CVPR 2020, "
     "MIT licence) that ships here",
-    "backbone": "the backbone that ships here, which has learnt eleven styles on ImageNet sample photos, these among "
-    "them (docs/method.md)",
+    "backbone": "the backbone that ships here, which has learnt eleven styles, these eight among them, on ImageNet "
+    "sample photos (docs/method.md)",
 }
 
 
